@@ -8,6 +8,8 @@
  * pool, which answers from any thread. Each request is answered exactly once; after that it must
  * not be touched.
  */
+#include <stdatomic.h>
+
 #include "common/base/arena.h"
 #include "common/base/buf.h"
 #include "common/base/error.h"
