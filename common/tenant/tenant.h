@@ -1,0 +1,59 @@
+#pragma once
+/*
+ * tenant.h: who owns data, and what they may do. Limits come from the configuration's `limits` and
+ * per-tenant `overrides`, and may be replaced while running: readers take a reference.
+ */
+#include "common/base/error.h"
+#include "common/base/str.h"
+
+enum { TENANT_NAME_MAX = 150 };
+
+/* Letters, digits and !-_.*'() as Mimir has it; not "." or ".."; 1 to TENANT_NAME_MAX bytes.
+ * ERR_INVALID says what is wrong. */
+MUST_USE ErrCode tenant_check(Str name, Error *err);
+
+extern const Str TENANT_ANONYMOUS; /* "anonymous": when nobody says who */
+
+/* 0 means no limit everywhere. The table that documents and parses them is in limits.c. */
+typedef struct TenantLimits {
+    double ingest_rate;                /* items (samples, lines, spans) a second */
+    uint64_t ingest_burst;             /* items */
+    uint64_t series_max;               /* active series */
+    uint64_t label_names_max;          /* labels of one series */
+    uint64_t label_name_bytes_max;
+    uint64_t label_value_bytes_max;
+    uint64_t request_bytes_max;        /* decompressed */
+    int64_t future_ms_max;             /* accepted ahead of now; < 0: no limit */
+    int64_t past_ms_max;               /* accepted behind now */
+    int64_t retention_metrics_ms;      /* 0: keep */
+    int64_t retention_logs_ms;
+    int64_t retention_traces_ms;
+    uint64_t query_samples_max;
+    uint64_t query_series_max;
+    uint64_t query_bytes_max;          /* memory of one query */
+    uint64_t query_concurrency_max;
+    int64_t query_timeout_ms;
+    int64_t query_range_ms_max;
+} TenantLimits;
+
+typedef struct Tenants Tenants;
+/* `unlimited`: --limits off. */
+Tenants *tenants_new(const TenantLimits *defaults, bool unlimited);
+void tenants_free(Tenants *tenants);
+/* What holds for this tenant right now; copied, so it never changes under a reader. */
+void tenants_limits(Tenants *tenants, Str tenant, TenantLimits *out);
+/* Replaces all overrides at once (hot reload). Names and limits are copied. */
+typedef struct TenantOverride {
+    Str tenant;
+    TenantLimits limits;
+} TenantOverride;
+MUST_USE ErrCode tenants_replace(Tenants *tenants, const TenantLimits *defaults,
+                                 const TenantOverride *overrides, size_t count, Error *err);
+
+/* Token bucket of the tenant's ingest_rate and ingest_burst. ERR_RATE names limit and value;
+ * *retry_after_ms says when `items` would fit (a request larger than the burst is let through when
+ * the bucket is full, and owed). */
+MUST_USE ErrCode tenants_take(Tenants *tenants, Str tenant, uint64_t items, uint64_t now_ns,
+                              uint64_t *retry_after_ms, Error *err);
+
+void tenant_limits_defaults(TenantLimits *out);

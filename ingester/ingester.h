@@ -1,0 +1,90 @@
+#pragma once
+/*
+ * ingester.h: makes what it is given durable, holds it in memory for queries, and lays it down in
+ * the store as segments.
+ *
+ * Lanes are threads that share nothing: each owns a write-ahead log, an io_uring and its part of
+ * every tenant's head. A batch is split by series id, each lane logs its part in its next group
+ * commit, applies it to the head, and the last lane answers.
+ */
+#include "common/base/budget.h"
+#include "common/base/clock.h"
+#include "common/base/pool.h"
+#include "common/batch/matcher.h"
+#include "common/batch/metrics.h"
+#include "common/block/selection.h"
+#include "common/manifest/manifest.h"
+#include "common/store/store.h"
+#include "common/tenant/tenant.h"
+
+typedef struct Ingester Ingester;
+
+typedef enum WalSync { WAL_SYNC_ALWAYS, WAL_SYNC_INTERVAL } WalSync;
+
+typedef struct IngesterOptions {
+    Str dir;            /* the local directory: wal/, id, LOCK */
+    unsigned lanes;     /* 0: one a core */
+    Store *store;       /* borrowed, as all below */
+    Manifest *manifest;
+    Tenants *tenants;
+    Budget *heads;
+    Budget *background; /* flushes */
+    Pool *background_pool;
+    const Clock *clock;
+    WalSync wal_sync;
+    int64_t wal_interval_ms; /* for WAL_SYNC_INTERVAL */
+    bool wal_io_uring;       /* false: pwrite and fdatasync even where io_uring would work */
+    int64_t flush_age_ms;    /* a head older than this is flushed */
+    size_t flush_bytes;      /* a lane's head larger than this is flushed; 0: from the budget */
+} IngesterOptions;
+
+/* Locks the directory (ERR_UNAVAILABLE names who has it), replays the logs, starts the lanes. */
+MUST_USE ErrCode ingester_open(const IngesterOptions *options, Ingester **out, Error *err);
+/* Flushes when `flush`, then stops. Logs what could not be flushed; the WAL still has it. */
+void ingester_close(Ingester *ingester, bool flush);
+
+/* What series ids are seeded with: kept in the directory, so that series return to their lanes. */
+uint64_t ingester_series_seed(const Ingester *ingester);
+
+typedef struct AppendResult {
+    ErrCode code; /* ERR_OK: everything not counted below is durable and visible to queries.
+                   * ERR_UNAVAILABLE, ERR_LIMIT (memory): nothing was kept; try again later. */
+    uint64_t samples; /* kept, exact doubles of a stored sample included */
+    uint64_t histograms;
+    uint64_t exemplars;
+    uint64_t conflicts;     /* same series and time as the newest sample, another value: dropped */
+    uint64_t over_limit;    /* samples of new series past the tenant's series_max: dropped */
+    Error first; /* why: of the first dropped item, or of the failure */
+} AppendResult;
+
+/* Returns at once. `batch` stays the caller's and unchanged until done(context, result) was called,
+ * once, on a lane's thread (it must not block). */
+void ingester_append_metrics(Ingester *ingester, const MetricsBatch *batch,
+                             void (*done)(void *context, const AppendResult *result),
+                             void *context);
+
+/* Returns when all that was acknowledged before is committed to the manifest. Blocks. */
+MUST_USE ErrCode ingester_flush(Ingester *ingester, Error *err);
+
+/* What the heads hold (one selection a lane and head generation, flushing ones included), oldest
+ * first. Pins what it points to until `arena` goes. Blocks for as long as lanes take to look.
+ * To miss nothing, ask this first and the manifest's snapshot after. */
+MUST_USE ErrCode ingester_select_metrics(Ingester *ingester, Str tenant, const Matcher *matchers,
+                                         size_t matcher_count, int64_t min_ms, int64_t max_ms,
+                                         bool labels_only, Arena *arena, MetricsSelection **out,
+                                         size_t *count, Error *err);
+/* exemplars of the selected series, per selection: exemplars[s][i] belong to out[s].series[i]. */
+typedef struct HeadExemplars {
+    const SelectedExemplar *items;
+    size_t count;
+} HeadExemplars;
+MUST_USE ErrCode ingester_select_exemplars(Ingester *ingester, Str tenant, const Matcher *matchers,
+                                           size_t matcher_count, int64_t min_ms, int64_t max_ms,
+                                           Arena *arena, MetricsSelection **out,
+                                           HeadExemplars ***exemplars, size_t *count, Error *err);
+/* Label names (`name` empty) or values of all series, sorted, each once. */
+MUST_USE ErrCode ingester_labels(Ingester *ingester, Str tenant, Str name, Arena *arena, Str **out,
+                                 size_t *count, Error *err);
+MUST_USE ErrCode ingester_metadata(Ingester *ingester, Str tenant, Arena *arena, MetadataItem **out,
+                                   size_t *count, Error *err);
+uint64_t ingester_active_series(Ingester *ingester, Str tenant);
