@@ -12,7 +12,7 @@
 #include "common/base/pool.h"
 #include "common/batch/matcher.h"
 #include "common/batch/metrics.h"
-#include "common/block/selection.h"
+#include "common/block/heads.h"
 #include "common/manifest/manifest.h"
 #include "common/store/store.h"
 #include "common/tenant/tenant.h"
@@ -66,25 +66,6 @@ void ingester_append_metrics(Ingester *ingester, const MetricsBatch *batch,
 /* Returns when all that was acknowledged before is committed to the manifest. Blocks. */
 MUST_USE ErrCode ingester_flush(Ingester *ingester, Error *err);
 
-/* What the heads hold (one selection a lane and head generation, flushing ones included), oldest
- * first. Pins what it points to until `arena` goes. Blocks for as long as lanes take to look.
- * To miss nothing, ask this first and the manifest's snapshot after. */
-MUST_USE ErrCode ingester_select_metrics(Ingester *ingester, Str tenant, const Matcher *matchers,
-                                         size_t matcher_count, int64_t min_ms, int64_t max_ms,
-                                         bool labels_only, Arena *arena, MetricsSelection **out,
-                                         size_t *count, Error *err);
-/* exemplars of the selected series, per selection: exemplars[s][i] belong to out[s].series[i]. */
-typedef struct HeadExemplars {
-    const SelectedExemplar *items;
-    size_t count;
-} HeadExemplars;
-MUST_USE ErrCode ingester_select_exemplars(Ingester *ingester, Str tenant, const Matcher *matchers,
-                                           size_t matcher_count, int64_t min_ms, int64_t max_ms,
-                                           Arena *arena, MetricsSelection **out,
-                                           HeadExemplars ***exemplars, size_t *count, Error *err);
-/* Label names (`name` empty) or values of all series, sorted, each once. */
-MUST_USE ErrCode ingester_labels(Ingester *ingester, Str tenant, Str name, Arena *arena, Str **out,
-                                 size_t *count, Error *err);
-MUST_USE ErrCode ingester_metadata(Ingester *ingester, Str tenant, Arena *arena, MetadataItem **out,
-                                   size_t *count, Error *err);
+/* What queries see of the heads, flushing generations included; context is the ingester. */
+HeadReader ingester_head_reader(Ingester *ingester);
 uint64_t ingester_active_series(Ingester *ingester, Str tenant);

@@ -1,0 +1,40 @@
+#pragma once
+/*
+ * heads.h: what a querier asks of ingesters, near or far: the data that no object holds yet.
+ *
+ * Results live in `arena`, which also keeps alive what they point to. Calls block and are safe from
+ * any thread. To miss nothing, ask heads first and take the manifest's snapshot after.
+ */
+#include "common/batch/matcher.h"
+#include "common/block/selection.h"
+
+/* Exemplars of one selected series, by time of arrival. */
+typedef struct HeadExemplars {
+    const SelectedExemplar *items;
+    size_t count;
+} HeadExemplars;
+
+typedef struct HeadSelect {
+    Str tenant;
+    const Matcher *matchers;
+    size_t matcher_count;
+    int64_t min_ms; /* both inclusive */
+    int64_t max_ms;
+    bool labels_only;
+} HeadSelect;
+
+typedef struct HeadReader {
+    /* One selection a lane and head generation, oldest first. */
+    ErrCode (*select)(void *context, const HeadSelect *select, Arena *arena,
+                      MetricsSelection **out, size_t *count, Error *err);
+    /* (*exemplars)[s][i] belong to (*out)[s].series[i]. */
+    ErrCode (*exemplars)(void *context, const HeadSelect *select, Arena *arena,
+                         MetricsSelection **out, HeadExemplars ***exemplars, size_t *count,
+                         Error *err);
+    /* Label names (`name` empty) or values of one label, sorted, each once. */
+    ErrCode (*labels)(void *context, Str tenant, Str name, Arena *arena, Str **out, size_t *count,
+                      Error *err);
+    ErrCode (*metadata)(void *context, Str tenant, Arena *arena, MetadataItem **out, size_t *count,
+                        Error *err);
+    void *context;
+} HeadReader;
