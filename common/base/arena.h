@@ -35,3 +35,4 @@ MUST_USE bool arena_on_free(Arena *arena, void (*release)(void *what), void *wha
 
 size_t arena_used(const Arena *arena); /* bytes handed out */
 size_t arena_held(const Arena *arena); /* bytes taken from the budget */
+Budget *arena_budget(const Arena *arena); /* what it was made with: for an arena beside this one */
