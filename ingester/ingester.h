@@ -11,7 +11,7 @@
 #include "common/base/clock.h"
 #include "common/base/pool.h"
 #include "common/batch/matcher.h"
-#include "common/batch/metrics.h"
+#include "common/batch/sink.h"
 #include "common/block/heads.h"
 #include "common/manifest/manifest.h"
 #include "common/store/store.h"
@@ -46,21 +46,9 @@ void ingester_close(Ingester *ingester, bool flush);
 /* What series ids are seeded with: kept in the directory, so that series return to their lanes. */
 uint64_t ingester_series_seed(const Ingester *ingester);
 
-typedef struct AppendResult {
-    ErrCode code; /* ERR_OK: everything not counted below is durable and visible to queries.
-                   * ERR_UNAVAILABLE, ERR_LIMIT (memory): nothing was kept; try again later. */
-    uint64_t samples; /* kept, exact doubles of a stored sample included */
-    uint64_t histograms;
-    uint64_t exemplars;
-    uint64_t conflicts;     /* same series and time as the newest sample, another value: dropped */
-    uint64_t over_limit;    /* samples of new series past the tenant's series_max: dropped */
-    Error first; /* why: of the first dropped item, or of the failure */
-} AppendResult;
-
 /* Returns at once. `batch` stays the caller's and unchanged until done(context, result) was called,
  * once, on a lane's thread (it must not block). */
-void ingester_append_metrics(Ingester *ingester, const MetricsBatch *batch,
-                             void (*done)(void *context, const AppendResult *result),
+void ingester_append_metrics(Ingester *ingester, const MetricsBatch *batch, AppendDone done,
                              void *context);
 
 /* Returns when all that was acknowledged before is committed to the manifest. Blocks. */
