@@ -11,5 +11,5 @@ void json_append_string(Buf *out, Str s);
  * ("1e-07", "1.5e+300"); "NaN", "+Inf", "-Inf". */
 void json_append_sample_value(Buf *out, double v);
 void json_append_i64(Buf *out, int64_t v);
-/* ms since the epoch as seconds with up to three decimals: 1435781451.781 */
+/* ms since the epoch as seconds, with three decimals unless they are 0: 1435781451.700 */
 void json_append_time_ms(Buf *out, int64_t ms);

@@ -1,0 +1,237 @@
+/*
+ * arena.c: bump allocation in blocks that double from 4 KiB to 1 MiB. What is larger than a block
+ * has one of its own. Large blocks are mapped, so that they go back to the system at once.
+ */
+#include "common/base/arena.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { BLOCK_BYTES_MIN = 4 << 10, BLOCK_BYTES_MAX = 1 << 20, MAPPED_BYTES_MIN = 256 << 10 };
+
+typedef struct Block Block;
+struct Block {
+    Block *next;
+    size_t bytes; /* of the whole block, this head included */
+    size_t used;
+    size_t pad; /* data starts aligned to 16 */
+};
+
+typedef struct Guest {
+    struct Guest *next;
+    void (*release)(void *what);
+    void *what;
+} Guest;
+
+struct Arena {
+    Block *blocks; /* the newest first */
+    Guest *guests;
+    Budget *budget;
+    size_t bytes_max;
+    size_t held;
+    size_t used;
+    size_t next_bytes;
+};
+
+Arena *arena_new(size_t bytes_max, Budget *budget) {
+    Arena *arena = calloc(1, sizeof *arena);
+
+    if (arena == NULL) return NULL;
+    arena->bytes_max = bytes_max;
+    arena->budget = budget;
+    arena->next_bytes = BLOCK_BYTES_MIN;
+    return arena;
+}
+
+static void block_free(Arena *arena, Block *block) {
+    size_t bytes = block->bytes;
+
+    if (bytes >= MAPPED_BYTES_MIN)
+        munmap(block, bytes);
+    else
+        free(block);
+    arena->held -= bytes;
+    if (arena->budget != NULL) budget_give(arena->budget, bytes);
+}
+
+static Block *block_new(Arena *arena, size_t bytes) {
+    Block *block;
+
+    if (arena->bytes_max != 0 && bytes > arena->bytes_max - MIN(arena->held, arena->bytes_max))
+        return NULL;
+    if (arena->budget != NULL && !budget_take(arena->budget, bytes)) return NULL;
+    if (bytes >= MAPPED_BYTES_MIN) {
+        block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (block == MAP_FAILED) block = NULL;
+    } else {
+        block = malloc(bytes);
+    }
+    if (block == NULL) {
+        if (arena->budget != NULL) budget_give(arena->budget, bytes);
+        return NULL;
+    }
+    block->next = NULL;
+    block->bytes = bytes;
+    block->used = sizeof *block;
+    arena->held += bytes;
+    return block;
+}
+
+static void run_guests(Arena *arena) {
+    /* A guest may sit in a block, so blocks go after all of them. */
+    while (arena->guests != NULL) {
+        Guest *guest = arena->guests;
+
+        arena->guests = guest->next;
+        guest->release(guest->what);
+    }
+}
+
+void arena_free(Arena *arena) {
+    if (arena == NULL) return;
+    run_guests(arena);
+    while (arena->blocks != NULL) {
+        Block *block = arena->blocks;
+
+        arena->blocks = block->next;
+        block_free(arena, block);
+    }
+    free(arena);
+}
+
+void arena_reset(Arena *arena) {
+    Block *kept = NULL;
+
+    run_guests(arena);
+    while (arena->blocks != NULL) {
+        Block *block = arena->blocks;
+
+        arena->blocks = block->next;
+        /* Keep one of a usual size: an outsized one would be held for nothing. */
+        if (kept == NULL && block->bytes <= BLOCK_BYTES_MAX) {
+            kept = block;
+            continue;
+        }
+        block_free(arena, block);
+    }
+    if (kept != NULL) {
+        kept->next = NULL;
+        kept->used = sizeof *kept;
+    }
+    arena->blocks = kept;
+    arena->used = 0;
+}
+
+static void *alloc_in_new_block(Arena *arena, size_t bytes) {
+    size_t need = bytes + sizeof(Block);
+    Block *block;
+
+    if (need < bytes) return NULL;
+    if (need > arena->next_bytes / 2) {
+        /* Its own block, put behind the current one, which still has room for small things. */
+        block = block_new(arena, need >= MAPPED_BYTES_MIN ? ALIGN_UP(need, 4096) : need);
+        if (block == NULL) return NULL;
+        if (arena->blocks != NULL) {
+            block->next = arena->blocks->next;
+            arena->blocks->next = block;
+        } else {
+            arena->blocks = block;
+        }
+    } else {
+        block = block_new(arena, arena->next_bytes);
+        if (block == NULL) return NULL;
+        if (arena->next_bytes < BLOCK_BYTES_MAX) arena->next_bytes *= 2;
+        block->next = arena->blocks;
+        arena->blocks = block;
+    }
+    void *at = (char *)block + block->used;
+
+    block->used += bytes;
+    return at;
+}
+
+void *arena_alloc_bytes(Arena *arena, size_t bytes) {
+    Block *block;
+
+    if (arena == NULL) return NULL;
+    block = arena->blocks;
+    arena->used += bytes;
+    if (block != NULL && bytes <= block->bytes - block->used) {
+        void *at = (char *)block + block->used;
+
+        block->used += bytes;
+        return at;
+    }
+    return alloc_in_new_block(arena, bytes);
+}
+
+void *arena_alloc(Arena *arena, size_t bytes) {
+    Block *block;
+
+    if (arena == NULL || bytes > SIZE_MAX - 16) return NULL;
+    bytes = ALIGN_UP(bytes, 16);
+    block = arena->blocks;
+    if (block != NULL) block->used = MIN(ALIGN_UP(block->used, 16), block->bytes);
+    return arena_alloc_bytes(arena, bytes);
+}
+
+void *arena_zalloc(Arena *arena, size_t bytes) {
+    void *at = arena_alloc(arena, bytes);
+
+    /* Fresh mappings are zero, but a block kept by a reset is not: always clear. */
+    if (at != NULL) memset(at, 0, bytes);
+    return at;
+}
+
+void *arena_array(Arena *arena, size_t count, size_t element) {
+    size_t bytes;
+
+    if (__builtin_mul_overflow(count, element, &bytes)) return NULL;
+    return arena_zalloc(arena, bytes);
+}
+
+void *arena_grow(Arena *arena, void *old, size_t old_bytes, size_t new_bytes) {
+    Block *block;
+    void *moved;
+
+    if (arena == NULL || new_bytes > SIZE_MAX - 16) return NULL;
+    if (old != NULL && new_bytes <= old_bytes) return old;
+    block = arena->blocks;
+    if (old != NULL && block != NULL) {
+        size_t start = (size_t)((char *)old - (char *)block);
+        size_t old_end = start + ALIGN_UP(old_bytes, 16), new_end = start + ALIGN_UP(new_bytes, 16);
+
+        if ((char *)old > (char *)block && start < block->bytes &&
+            (block->used == old_end || block->used == start + old_bytes) &&
+            new_end <= block->bytes) {
+            arena->used += new_end - MIN(block->used, new_end);
+            block->used = new_end;
+            return old;
+        }
+    }
+    moved = arena_alloc(arena, new_bytes);
+    if (moved != NULL && old != NULL) memcpy(moved, old, old_bytes);
+    return moved;
+}
+
+bool arena_on_free(Arena *arena, void (*release)(void *what), void *what) {
+    Guest *guest = arena_alloc(arena, sizeof *guest);
+
+    if (guest == NULL) return false;
+    *guest = (Guest){arena->guests, release, what};
+    arena->guests = guest;
+    return true;
+}
+
+size_t arena_used(const Arena *arena) {
+    return arena->used;
+}
+
+size_t arena_held(const Arena *arena) {
+    return arena->held;
+}
+
+Budget *arena_budget(const Arena *arena) {
+    return arena->budget;
+}

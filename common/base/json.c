@@ -1,0 +1,137 @@
+#include "common/base/json.h"
+
+#include <math.h>
+
+#include "common/base/number.h"
+
+/* Length of a valid UTF-8 sequence at the start of `s`, 0 when there is none. */
+static size_t sequence(Str s) {
+    for (size_t len = 1; len <= 4 && len <= s.len; len++)
+        if (str_is_utf8((Str){s.ptr, len})) return len;
+    return 0;
+}
+
+void json_append_string(Buf *out, Str s) {
+    static const char hex[] = "0123456789abcdef";
+    size_t start = 0, i = 0;
+
+    buf_append_byte(out, '"');
+    while (i < s.len) {
+        unsigned char c = (unsigned char)s.ptr[i];
+        size_t len;
+
+        if (LIKELY(c >= 0x20 && c < 0x80 && c != '"' && c != '\\')) {
+            i++;
+            continue;
+        }
+        if (c >= 0x80 && (len = sequence(str_from(s, i))) > 0) {
+            i += len;
+            continue;
+        }
+        buf_append(out, s.ptr + start, i - start);
+        switch (c) {
+        case '"': buf_append_str(out, STR("\\\"")); break;
+        case '\\': buf_append_str(out, STR("\\\\")); break;
+        case '\n': buf_append_str(out, STR("\\n")); break;
+        case '\r': buf_append_str(out, STR("\\r")); break;
+        case '\t': buf_append_str(out, STR("\\t")); break;
+        default:
+            if (c >= 0x80) {
+                buf_append_str(out, STR("\\ufffd"));
+            } else {
+                char escape[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+
+                buf_append(out, escape, sizeof escape);
+            }
+        }
+        start = ++i;
+    }
+    buf_append(out, s.ptr + start, s.len - start);
+    buf_append_byte(out, '"');
+}
+
+void json_append_i64(Buf *out, int64_t v) {
+    char text[24];
+    char *at = text + sizeof text;
+    uint64_t rest = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+
+    do {
+        *--at = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest != 0);
+    if (v < 0) *--at = '-';
+    buf_append(out, at, (size_t)(text + sizeof text - at));
+}
+
+static void append_zeros(Buf *out, int count) {
+    for (int i = 0; i < count; i++) buf_append_byte(out, '0');
+}
+
+static void append_plain(Buf *out, const char *digits, int count, int exponent) {
+    if (exponent < 0) {
+        buf_append_str(out, STR("0."));
+        append_zeros(out, -exponent - 1);
+        buf_append(out, digits, (size_t)count);
+    } else if (count <= exponent + 1) {
+        buf_append(out, digits, (size_t)count);
+        append_zeros(out, exponent + 1 - count);
+    } else {
+        buf_append(out, digits, (size_t)exponent + 1);
+        buf_append_byte(out, '.');
+        buf_append(out, digits + exponent + 1, (size_t)(count - exponent - 1));
+    }
+}
+
+static void append_exponent(Buf *out, const char *digits, int count, int exponent) {
+    int size = exponent < 0 ? -exponent : exponent;
+
+    buf_append_byte(out, digits[0]);
+    if (count > 1) {
+        buf_append_byte(out, '.');
+        buf_append(out, digits + 1, (size_t)count - 1);
+    }
+    buf_append_byte(out, 'e');
+    buf_append_byte(out, exponent < 0 ? '-' : '+');
+    if (size < 10) buf_append_byte(out, '0');
+    json_append_i64(out, size);
+}
+
+void json_append_sample_value(Buf *out, double v) {
+    char digits[NUMBER_DIGITS_MAX + 1];
+    int count, exponent;
+    double size = fabs(v);
+
+    if (isnan(v)) {
+        buf_append_str(out, STR("NaN"));
+        return;
+    }
+    if (isinf(v)) {
+        buf_append_str(out, v > 0 ? STR("+Inf") : STR("-Inf"));
+        return;
+    }
+    if (signbit(v)) buf_append_byte(out, '-');
+    if (size < 9007199254740992.0 && size == (double)(int64_t)size) {
+        json_append_i64(out, (int64_t)size);
+        return;
+    }
+    count = number_shortest(v, digits, &exponent);
+    if (size < 1e-6 || size >= 1e21)
+        append_exponent(out, digits, count, exponent);
+    else
+        append_plain(out, digits, count, exponent);
+}
+
+void json_append_time_ms(Buf *out, int64_t ms) {
+    uint64_t size = ms < 0 ? 0 - (uint64_t)ms : (uint64_t)ms;
+    unsigned fraction = (unsigned)(size % 1000);
+
+    if (ms < 0) buf_append_byte(out, '-');
+    json_append_i64(out, (int64_t)(size / 1000));
+    if (fraction != 0) {
+        char text[4] = {'.', (char)('0' + fraction / 100), (char)('0' + fraction / 10 % 10),
+                        (char)('0' + fraction % 10)};
+
+        /* Prometheus writes three decimals whenever there is a fraction. */
+        buf_append(out, text, sizeof text);
+    }
+}

@@ -1,0 +1,77 @@
+/*
+ * number.cc: std::to_chars and std::from_chars are exact, fast and know no locale; C has no such.
+ */
+extern "C" {
+#include "common/base/number.h"
+}
+
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+#include <string_view>
+
+extern "C" int number_shortest(double v, char digits[NUMBER_DIGITS_MAX + 1], int *exponent) {
+    char text[32];
+    auto end = std::to_chars(text, text + sizeof text, std::fabs(v), std::chars_format::scientific);
+    int count = 0;
+    char *p = text;
+
+    for (; p < end.ptr && *p != 'e'; p++)
+        if (*p != '.') digits[count++] = *p;
+    *exponent = 0;
+    if (p < end.ptr) {
+        p++;
+        bool negative = *p == '-';
+
+        p++;
+        for (; p < end.ptr; p++) *exponent = *exponent * 10 + (*p - '0');
+        if (negative) *exponent = -*exponent;
+    }
+    while (count > 1 && digits[count - 1] == '0') count--;
+    digits[count] = '\0';
+    return count;
+}
+
+static bool equal_nocase(std::string_view a, std::string_view b) {
+    if (a.size() != b.size()) return false;
+    for (size_t i = 0; i < a.size(); i++)
+        if ((a[i] | 32) != b[i]) return false;
+    return true;
+}
+
+extern "C" bool number_parse(const char *text, size_t len, double *out) {
+    std::string_view rest(text, len);
+    bool negative = false;
+    double v = 0;
+
+    if (!rest.empty() && (rest[0] == '+' || rest[0] == '-')) {
+        negative = rest[0] == '-';
+        rest.remove_prefix(1);
+    }
+    if (equal_nocase(rest, "inf") || equal_nocase(rest, "infinity")) {
+        *out = negative ? -std::numeric_limits<double>::infinity()
+                        : std::numeric_limits<double>::infinity();
+        return true;
+    }
+    if (equal_nocase(rest, "nan")) {
+        *out = std::numeric_limits<double>::quiet_NaN();
+        return true;
+    }
+    if (rest.empty() || !((rest[0] >= '0' && rest[0] <= '9') || rest[0] == '.')) return false;
+    auto result = std::from_chars(rest.data(), rest.data() + rest.size(), v);
+    if (result.ptr != rest.data() + rest.size()) return false;
+    if (result.ec == std::errc::result_out_of_range) {
+        /* Too small is zero and too large infinite, as IEEE rounding has it. */
+        bool tiny = false;
+        size_t e = rest.find_first_of("eE");
+
+        if (e != std::string_view::npos) tiny = rest.substr(e).find('-') != std::string_view::npos;
+        else tiny = rest[0] == '0' || rest[0] == '.';
+        v = tiny ? 0.0 : std::numeric_limits<double>::infinity();
+    } else if (result.ec != std::errc()) {
+        return false;
+    }
+    *out = negative ? -v : v;
+    return true;
+}

@@ -1,0 +1,13 @@
+#pragma once
+/*
+ * number.h: the standard library's exact number conversions, behind a C face.
+ */
+#include "common/base/base.h"
+
+enum { NUMBER_DIGITS_MAX = 17 };
+
+/* Shortest decimal digits that read back as `v` (finite, not 0), without a point, and the power of
+ * ten of the first: 0.015 is "15" and -2. Returns how many digits. */
+int number_shortest(double v, char digits[NUMBER_DIGITS_MAX + 1], int *exponent);
+/* All of [text, text + len) as Go's ParseFloat reads decimals, inf and nan. */
+bool number_parse(const char *text, size_t len, double *out);
