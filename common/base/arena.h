@@ -11,7 +11,8 @@
 typedef struct Arena Arena;
 
 /* bytes_max: the most this arena ever holds, 0 for no limit of its own. Two more ways to run out:
- * `budget`, when given, is charged for every block (borrowed: must outlive the arena), and malloc. */
+ * `budget`, when given, is charged for every block (borrowed: must outlive the arena), and malloc.
+ */
 Arena *arena_new(size_t bytes_max, Budget *budget);
 void arena_free(Arena *arena); /* runs the cleanups, newest first; NULL is fine */
 DEFINE_CLEANUP(Arena, arena_free)
@@ -33,6 +34,6 @@ void *arena_grow(Arena *arena, void *old, size_t old_bytes, size_t new_bytes);
  * and nothing was registered. */
 MUST_USE bool arena_on_free(Arena *arena, void (*release)(void *what), void *what);
 
-size_t arena_used(const Arena *arena); /* bytes handed out */
-size_t arena_held(const Arena *arena); /* bytes taken from the budget */
+size_t arena_used(const Arena *arena);    /* bytes handed out */
+size_t arena_held(const Arena *arena);    /* bytes taken from the budget */
 Budget *arena_budget(const Arena *arena); /* what it was made with: for an arena beside this one */

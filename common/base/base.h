@@ -14,7 +14,7 @@
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
-#define ALIGN_UP(n, to) (((n) + (to) - 1) & ~((size_t)(to) - 1))
+#define ALIGN_UP(n, to) (((n) + (to)-1) & ~((size_t)(to)-1))
 
 /* A local owner: `CLEANUP(buf_free) Buf *b = ...;` runs buf_free(b) when the scope ends.
  * DEFINE_CLEANUP stands in the header of the type, after its destructor, which takes NULL. */

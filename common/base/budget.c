@@ -11,9 +11,10 @@ void budget_init(Budget *budget, const char *name, size_t limit, Budget *parent)
 static void note_peak(Budget *budget, size_t used) {
     size_t peak = atomic_load_explicit(&budget->peak, memory_order_relaxed);
 
-    while (used > peak && !atomic_compare_exchange_weak_explicit(
-                              &budget->peak, &peak, used, memory_order_relaxed,
-                              memory_order_relaxed)) {}
+    while (used > peak &&
+           !atomic_compare_exchange_weak_explicit(&budget->peak, &peak, used, memory_order_relaxed,
+                                                  memory_order_relaxed)) {
+    }
 }
 
 static bool take_one(Budget *budget, size_t bytes) {

@@ -47,5 +47,6 @@ uint64_t clock_thread_cpu_ns(void) {
 void clock_sleep_ms(uint64_t ms) {
     struct timespec left = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
 
-    while (nanosleep(&left, &left) != 0 && errno == EINTR) {}
+    while (nanosleep(&left, &left) != 0 && errno == EINTR) {
+    }
 }

@@ -37,13 +37,18 @@ ErrCode error_wrap(Error *err, const char *format, ...) {
 
 static ErrCode code_of_errno(int number) {
     switch (number) {
-    case ENOENT: return ERR_NOT_FOUND;
-    case EEXIST: return ERR_EXISTS;
+    case ENOENT:
+        return ERR_NOT_FOUND;
+    case EEXIST:
+        return ERR_EXISTS;
     case EACCES:
     case EPERM:
-    case EROFS: return ERR_DENIED;
-    case ENOMEM: return ERR_LIMIT;
-    case ETIMEDOUT: return ERR_TIMEOUT;
+    case EROFS:
+        return ERR_DENIED;
+    case ENOMEM:
+        return ERR_LIMIT;
+    case ETIMEDOUT:
+        return ERR_TIMEOUT;
     case ENOSPC:
     case EDQUOT:
     case EFBIG:
@@ -52,8 +57,10 @@ static ErrCode code_of_errno(int number) {
     case EBUSY:
     case EMFILE:
     case ENFILE:
-    case EIO: return ERR_UNAVAILABLE;
-    default: return ERR_INTERNAL;
+    case EIO:
+        return ERR_UNAVAILABLE;
+    default:
+        return ERR_INTERNAL;
     }
 }
 
@@ -75,19 +82,32 @@ ErrCode error_errno(Error *err, int number, const char *format, ...) {
 
 const char *error_code_name(ErrCode code) {
     switch (code) {
-    case ERR_OK: return "ok";
-    case ERR_INVALID: return "invalid";
-    case ERR_DENIED: return "denied";
-    case ERR_NOT_FOUND: return "not_found";
-    case ERR_EXISTS: return "exists";
-    case ERR_LIMIT: return "limit";
-    case ERR_RATE: return "rate";
-    case ERR_UNAVAILABLE: return "unavailable";
-    case ERR_TIMEOUT: return "timeout";
-    case ERR_CANCELLED: return "cancelled";
-    case ERR_CORRUPT: return "corrupt";
-    case ERR_UNSUPPORTED: return "unsupported";
-    case ERR_INTERNAL: return "internal";
+    case ERR_OK:
+        return "ok";
+    case ERR_INVALID:
+        return "invalid";
+    case ERR_DENIED:
+        return "denied";
+    case ERR_NOT_FOUND:
+        return "not_found";
+    case ERR_EXISTS:
+        return "exists";
+    case ERR_LIMIT:
+        return "limit";
+    case ERR_RATE:
+        return "rate";
+    case ERR_UNAVAILABLE:
+        return "unavailable";
+    case ERR_TIMEOUT:
+        return "timeout";
+    case ERR_CANCELLED:
+        return "cancelled";
+    case ERR_CORRUPT:
+        return "corrupt";
+    case ERR_UNSUPPORTED:
+        return "unsupported";
+    case ERR_INTERNAL:
+        return "internal";
     }
     return "unknown";
 }

@@ -32,7 +32,8 @@ typedef struct Error {
 ErrCode error_set(Error *err, ErrCode code, const char *format, ...) PRINTF_LIKE(3, 4);
 /* Puts "format: " before the text that is there. Returns err->code. */
 ErrCode error_wrap(Error *err, const char *format, ...) PRINTF_LIKE(2, 3);
-/* From errno: ENOSPC, EDQUOT, EAGAIN, EMFILE... are UNAVAILABLE, ENOENT NOT_FOUND, else INTERNAL. */
+/* From errno: ENOSPC, EDQUOT, EAGAIN, EMFILE... are UNAVAILABLE, ENOENT NOT_FOUND, else INTERNAL.
+ */
 ErrCode error_errno(Error *err, int number, const char *format, ...) PRINTF_LIKE(3, 4);
 
 const char *error_code_name(ErrCode code); /* "unavailable": for logs and metrics */

@@ -10,7 +10,7 @@ typedef struct Hash128 {
     uint64_t high;
 } Hash128;
 
-uint64_t hash_bytes(const void *bytes, size_t len);                      /* XXH3-64, seed 0 */
+uint64_t hash_bytes(const void *bytes, size_t len); /* XXH3-64, seed 0 */
 uint64_t hash_bytes_seeded(const void *bytes, size_t len, uint64_t seed);
 Hash128 hash_bytes_128(const void *bytes, size_t len, uint64_t seed); /* XXH3-128 */
 static inline uint64_t hash_str(Str s) {

@@ -30,11 +30,21 @@ void json_append_string(Buf *out, Str s) {
         }
         buf_append(out, s.ptr + start, i - start);
         switch (c) {
-        case '"': buf_append_str(out, STR("\\\"")); break;
-        case '\\': buf_append_str(out, STR("\\\\")); break;
-        case '\n': buf_append_str(out, STR("\\n")); break;
-        case '\r': buf_append_str(out, STR("\\r")); break;
-        case '\t': buf_append_str(out, STR("\\t")); break;
+        case '"':
+            buf_append_str(out, STR("\\\""));
+            break;
+        case '\\':
+            buf_append_str(out, STR("\\\\"));
+            break;
+        case '\n':
+            buf_append_str(out, STR("\\n"));
+            break;
+        case '\r':
+            buf_append_str(out, STR("\\r"));
+            break;
+        case '\t':
+            buf_append_str(out, STR("\\t"));
+            break;
         default:
             if (c >= 0x80) {
                 buf_append_str(out, STR("\\ufffd"));

@@ -111,14 +111,18 @@ static void add_field(Line *line, const LogField *field) {
     add_text(line, field->key);
     add(line, "=", 1);
     switch (field->kind) {
-    case LOG_FIELD_STR: add_value(line, field->value.str); return;
+    case LOG_FIELD_STR:
+        add_value(line, field->value.str);
+        return;
     case LOG_FIELD_I64:
         snprintf(number, sizeof number, "%lld", (long long)field->value.i64);
         break;
     case LOG_FIELD_U64:
         snprintf(number, sizeof number, "%llu", (unsigned long long)field->value.u64);
         break;
-    default: snprintf(number, sizeof number, "%.6g", field->value.number); break;
+    default:
+        snprintf(number, sizeof number, "%.6g", field->value.number);
+        break;
     }
     add_text(line, number);
 }

@@ -29,7 +29,8 @@ typedef struct LogField {
 #define LOG_CSTR(key_, s) ((LogField){.key = (key_), .kind = LOG_FIELD_STR, .value.str = str_of(s)})
 #define LOG_I64(key_, v) ((LogField){.key = (key_), .kind = LOG_FIELD_I64, .value.i64 = (v)})
 #define LOG_U64(key_, v) ((LogField){.key = (key_), .kind = LOG_FIELD_U64, .value.u64 = (v)})
-#define LOG_DOUBLE(key_, v) ((LogField){.key = (key_), .kind = LOG_FIELD_DOUBLE, .value.number = (v)})
+#define LOG_DOUBLE(key_, v)                                                                        \
+    ((LogField){.key = (key_), .kind = LOG_FIELD_DOUBLE, .value.number = (v)})
 #define LOG_ERR(e) ((LogField){.key = "err", .kind = LOG_FIELD_ERR, .value.err = (e)})
 
 void log_set_level(LogLevel level);

@@ -66,8 +66,10 @@ extern "C" bool number_parse(const char *text, size_t len, double *out) {
         bool tiny = false;
         size_t e = rest.find_first_of("eE");
 
-        if (e != std::string_view::npos) tiny = rest.substr(e).find('-') != std::string_view::npos;
-        else tiny = rest[0] == '0' || rest[0] == '.';
+        if (e != std::string_view::npos)
+            tiny = rest.substr(e).find('-') != std::string_view::npos;
+        else
+            tiny = rest[0] == '0' || rest[0] == '.';
         v = tiny ? 0.0 : std::numeric_limits<double>::infinity();
     } else if (result.ec != std::errc()) {
         return false;

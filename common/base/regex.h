@@ -23,7 +23,8 @@ bool regex_matches(const Regex *regex, Str text);
 /* Number of capturing groups, and their names by index (1 based; empty when unnamed). */
 unsigned regex_groups(const Regex *regex);
 Str regex_group_name(const Regex *regex, unsigned group);
-/* Searches from `offset`; fills groups[0..count) (0 is the whole match; ptr NULL when not taken). */
+/* Searches from `offset`; fills groups[0..count) (0 is the whole match; ptr NULL when not taken).
+ */
 bool regex_find(const Regex *regex, Str text, size_t offset, Str *groups, unsigned count);
 /* When the pattern is only an alternation of literals ("a|b|c"), sets them in `arena` and returns
  * true, so that a matcher may look values up instead of scanning. */

@@ -13,7 +13,8 @@ typedef struct Str {
 } Str;
 
 #define STR(literal) ((Str){"" literal, sizeof(literal) - 1})
-#define STR_INIT(literal) {"" literal, sizeof(literal) - 1}
+#define STR_INIT(literal)                                                                          \
+    { "" literal, sizeof(literal) - 1 }
 #define STR_FMT "%.*s"
 /* printf takes an int: a longer string is cut, never misread. */
 #define STR_ARG(s) (int)((s).len > INT32_MAX ? INT32_MAX : (s).len), (s).ptr
@@ -54,7 +55,8 @@ static inline Str str_slice(Str s, size_t start, size_t len) {
 
 bool str_equal_nocase(Str a, Str b); /* ASCII only, as in HTTP header names */
 Str str_trim(Str s);                 /* spaces, tabs, CR, LF at both ends */
-/* Splits at the first `at`; without one `*head` is all of `s`, `*tail` empty, and it returns false. */
+/* Splits at the first `at`; without one `*head` is all of `s`, `*tail` empty, and it returns false.
+ */
 bool str_cut(Str s, char at, Str *head, Str *tail);
 bool str_is_utf8(Str s); /* RFC 3629: no surrogates, no overlong forms */
 

@@ -165,7 +165,8 @@ void histogram_observe(Histogram *histogram, double value) {
     while (i < histogram->bucket_count && value > histogram->bounds[i]) i++;
     atomic_fetch_add_explicit(&histogram->buckets[i], 1, memory_order_relaxed);
     while (!atomic_compare_exchange_weak_explicit(&histogram->sum, &sum, sum + value,
-                                                  memory_order_relaxed, memory_order_relaxed)) {}
+                                                  memory_order_relaxed, memory_order_relaxed)) {
+    }
 }
 
 /* ---- writing ---- */
@@ -204,7 +205,9 @@ static void write_instrument(Buf *out, Instrument *instrument) {
     double value = 0;
 
     switch (instrument->kind) {
-    case KIND_HISTOGRAM: write_histogram(out, instrument); return;
+    case KIND_HISTOGRAM:
+        write_histogram(out, instrument);
+        return;
     case KIND_COUNTER:
         value = (double)atomic_load_explicit(&instrument->as.counter.value, memory_order_relaxed);
         break;

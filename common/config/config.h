@@ -46,7 +46,8 @@ MUST_USE ErrCode config_set(const ConfigSetting *setting, Arena *arena, void *ta
                             Error *err);
 
 /* One scalar of a YAML file, where it stands, and its path with dots. A name that itself holds
- * dots ("retention.metrics: 7d") is the same as nested mappings. Items of lists have their index. */
+ * dots ("retention.metrics: 7d") is the same as nested mappings. Items of lists have their index.
+ */
 typedef struct ConfigValue {
     Str path;
     Str text; /* ${NAME} and ${NAME:-default} expanded from the environment */
@@ -61,5 +62,5 @@ MUST_USE ErrCode config_parse(Str yaml, Str file, Arena *arena, ConfigValue **ou
 MUST_USE bool config_parse_duration(Str text, int64_t *ms);
 MUST_USE bool config_parse_bytes(Str text, uint64_t *bytes);
 
-void config_write_help(ConfigTable table, Buf *out);                    /* for --help */
+void config_write_help(ConfigTable table, Buf *out);                         /* for --help */
 void config_write_markdown(ConfigTable table, const char *prefix, Buf *out); /* for docs/ */

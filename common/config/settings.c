@@ -34,13 +34,20 @@ void config_defaults(ConfigTable table, Arena *arena, void *target) {
 
 static const char *type_expects(ConfigType type) {
     switch (type) {
-    case CONFIG_STR: return "text";
-    case CONFIG_BOOL: return "true or false";
-    case CONFIG_U64: return "a whole number";
-    case CONFIG_DOUBLE: return "a number";
-    case CONFIG_BYTES: return "a size such as 512MiB";
-    case CONFIG_DURATION: return "a duration such as 30s, 2h or 7d";
-    case CONFIG_CHOICE: return "one of the choices";
+    case CONFIG_STR:
+        return "text";
+    case CONFIG_BOOL:
+        return "true or false";
+    case CONFIG_U64:
+        return "a whole number";
+    case CONFIG_DOUBLE:
+        return "a number";
+    case CONFIG_BYTES:
+        return "a size such as 512MiB";
+    case CONFIG_DURATION:
+        return "a duration such as 30s, 2h or 7d";
+    case CONFIG_CHOICE:
+        return "one of the choices";
     }
     return "a value";
 }
@@ -133,7 +140,8 @@ ErrCode config_set(const ConfigSetting *setting, Arena *arena, void *target, Str
         *(int64_t *)field = value;
         return ERR_OK;
     }
-    case CONFIG_CHOICE: return set_choice(setting, field, text, err);
+    case CONFIG_CHOICE:
+        return set_choice(setting, field, text, err);
     }
     return error_set(err, ERR_INTERNAL, "%s: unknown type", setting->name);
 }
@@ -166,13 +174,19 @@ static void write_wrapped(Buf *out, const char *text, const char *indent) {
 static const char *type_argument(const ConfigSetting *setting) {
     if (setting->argument != NULL) return setting->argument;
     switch (setting->type) {
-    case CONFIG_STR: return "TEXT";
-    case CONFIG_BOOL: return "true|false";
+    case CONFIG_STR:
+        return "TEXT";
+    case CONFIG_BOOL:
+        return "true|false";
     case CONFIG_U64:
-    case CONFIG_DOUBLE: return "N";
-    case CONFIG_BYTES: return "SIZE";
-    case CONFIG_DURATION: return "DURATION";
-    case CONFIG_CHOICE: return "CHOICE";
+    case CONFIG_DOUBLE:
+        return "N";
+    case CONFIG_BYTES:
+        return "SIZE";
+    case CONFIG_DURATION:
+        return "DURATION";
+    case CONFIG_CHOICE:
+        return "CHOICE";
     }
     return "VALUE";
 }

@@ -20,8 +20,8 @@ static bool units_sum(Str text, const Unit *units, size_t count, double bare, do
         double number, factor = bare;
         bool found;
 
-        while (digits < text.len && ((text.ptr[digits] >= '0' && text.ptr[digits] <= '9') ||
-                                     text.ptr[digits] == '.'))
+        while (digits < text.len &&
+               ((text.ptr[digits] >= '0' && text.ptr[digits] <= '9') || text.ptr[digits] == '.'))
             digits++;
         if (!str_to_double((Str){text.ptr, digits}, &number)) return false;
         letters = digits;
@@ -45,8 +45,12 @@ static bool units_sum(Str text, const Unit *units, size_t count, double bare, do
 
 bool config_parse_duration(Str text, int64_t *ms) {
     static const Unit units[] = {
-        {STR_INIT("y"), 365 * 86400e3}, {STR_INIT("w"), 7 * 86400e3}, {STR_INIT("d"), 86400e3},
-        {STR_INIT("h"), 3600e3},        {STR_INIT("m"), 60e3},        {STR_INIT("s"), 1e3},
+        {STR_INIT("y"), 365 * 86400e3},
+        {STR_INIT("w"), 7 * 86400e3},
+        {STR_INIT("d"), 86400e3},
+        {STR_INIT("h"), 3600e3},
+        {STR_INIT("m"), 60e3},
+        {STR_INIT("s"), 1e3},
         {STR_INIT("ms"), 1},
     };
     double sum;
@@ -56,7 +60,8 @@ bool config_parse_duration(Str text, int64_t *ms) {
         return true;
     }
     /* A number without a unit says nothing: refuse it rather than guess seconds. */
-    if (text.len > 0 && text.ptr[text.len - 1] >= '0' && text.ptr[text.len - 1] <= '9') return false;
+    if (text.len > 0 && text.ptr[text.len - 1] >= '0' && text.ptr[text.len - 1] <= '9')
+        return false;
     if (!units_sum(text, units, ARRAY_LEN(units), 0, &sum) || sum > 9e15) return false;
     *ms = (int64_t)llround(sum);
     return true;
@@ -64,11 +69,16 @@ bool config_parse_duration(Str text, int64_t *ms) {
 
 bool config_parse_bytes(Str text, uint64_t *bytes) {
     static const Unit units[] = {
-        {STR_INIT("TiB"), 1099511627776.0}, {STR_INIT("GiB"), 1073741824.0},
-        {STR_INIT("MiB"), 1048576.0},       {STR_INIT("KiB"), 1024.0},
-        {STR_INIT("TB"), 1e12},             {STR_INIT("GB"), 1e9},
-        {STR_INIT("MB"), 1e6},              {STR_INIT("KB"), 1e3},
-        {STR_INIT("kB"), 1e3},              {STR_INIT("B"), 1},
+        {STR_INIT("TiB"), 1099511627776.0},
+        {STR_INIT("GiB"), 1073741824.0},
+        {STR_INIT("MiB"), 1048576.0},
+        {STR_INIT("KiB"), 1024.0},
+        {STR_INIT("TB"), 1e12},
+        {STR_INIT("GB"), 1e9},
+        {STR_INIT("MB"), 1e6},
+        {STR_INIT("KB"), 1e3},
+        {STR_INIT("kB"), 1e3},
+        {STR_INIT("B"), 1},
     };
     double sum;
 

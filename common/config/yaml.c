@@ -55,8 +55,7 @@ static ErrCode expand(Parser *parser, Str text, unsigned line, Str *out, Error *
         bool has_fallback = str_cut(name, ':', &name, &fallback);
         if (name.len == 0 || name.len >= sizeof key ||
             (has_fallback && !str_starts_with(fallback, STR("-"))))
-            return error_set(err, ERR_INVALID,
-                             STR_FMT ":%u: expected ${NAME} or ${NAME:-default}",
+            return error_set(err, ERR_INVALID, STR_FMT ":%u: expected ${NAME} or ${NAME:-default}",
                              STR_ARG(parser->file), line);
         memcpy(key, name.ptr, name.len);
         key[name.len] = '\0';
@@ -161,9 +160,12 @@ static ErrCode on_open(Parser *parser, const yaml_event_t *event, bool is_list, 
 
 static ErrCode on_event(Parser *parser, const yaml_event_t *event, bool *done, Error *err) {
     switch (event->type) {
-    case YAML_SCALAR_EVENT: return on_scalar(parser, event, err);
-    case YAML_MAPPING_START_EVENT: return on_open(parser, event, false, err);
-    case YAML_SEQUENCE_START_EVENT: return on_open(parser, event, true, err);
+    case YAML_SCALAR_EVENT:
+        return on_scalar(parser, event, err);
+    case YAML_MAPPING_START_EVENT:
+        return on_open(parser, event, false, err);
+    case YAML_SEQUENCE_START_EVENT:
+        return on_open(parser, event, true, err);
     case YAML_MAPPING_END_EVENT:
     case YAML_SEQUENCE_END_EVENT:
         parser->depth--;
@@ -172,8 +174,11 @@ static ErrCode on_event(Parser *parser, const yaml_event_t *event, bool *done, E
     case YAML_ALIAS_EVENT:
         return error_set(err, ERR_INVALID, STR_FMT ":%zu: aliases (*name) are not supported",
                          STR_ARG(parser->file), event->start_mark.line + 1);
-    case YAML_STREAM_END_EVENT: *done = true; return ERR_OK;
-    default: return ERR_OK;
+    case YAML_STREAM_END_EVENT:
+        *done = true;
+        return ERR_OK;
+    default:
+        return ERR_OK;
     }
 }
 

@@ -1,0 +1,95 @@
+#pragma once
+/*
+ * state.h: what the manifest's files share: the state that deltas change, and its encoding.
+ */
+#include <stdatomic.h>
+
+#include "common/manifest/manifest.h"
+
+/* An entry and the memory behind it, shared by all snapshots that hold it. */
+typedef struct EntryBox {
+    _Atomic unsigned refs;
+    ManifestEntry entry;
+    BlockPart *parts;
+    char *bytes; /* the key's and tenants' */
+} EntryBox;
+
+/* NULL: out of memory. Copies everything. */
+EntryBox *entry_box_new(const ManifestEntry *entry);
+EntryBox *entry_box_ref(EntryBox *box);
+void entry_box_unref(EntryBox *box);
+
+/* Numbers of segments that one ingester's lane committed, as ranges: a flush that is repeated long
+ * after its segment was merged away is still recognised. */
+typedef struct MarkRange {
+    uint64_t first;
+    uint64_t last;
+} MarkRange;
+
+typedef struct Mark {
+    Str lane; /* "<ingester>-<lane>", owned */
+    MarkRange *ranges;
+    size_t count;
+    size_t capacity;
+} Mark;
+
+typedef struct Marks {
+    Mark *items; /* sorted by lane */
+    size_t count;
+    size_t capacity;
+} Marks;
+
+/* False when `key` isn't a segment's: segments/<time>-<ingester>-<lane>-<number>.seg */
+bool mark_parse(Str key, Str *lane, uint64_t *number);
+bool marks_have(const Marks *marks, Str lane, uint64_t number);
+MUST_USE bool marks_add(Marks *marks, Str lane, uint64_t first, uint64_t last); /* false: memory */
+void marks_done(Marks *marks);
+
+typedef struct RemovedKey {
+    char *key; /* owned, NUL-terminated */
+    int64_t removed_ms;
+} RemovedKey;
+
+/* Everything that holds at one delta. Changed in place under the manifest's lock. */
+typedef struct State {
+    uint64_t sequence;
+    EntryBox **entries; /* sorted by key */
+    size_t entry_count;
+    size_t entry_capacity;
+    RemovedKey *removed;
+    size_t removed_count;
+    size_t removed_capacity;
+    Marks marks;
+} State;
+
+void state_done(State *state);
+/* Index of the key, or where it would go (*ret_found false). */
+size_t state_find(const State *state, Str key, bool *ret_found);
+MUST_USE ErrCode state_add(State *state, const ManifestEntry *entry, Error *err);
+/* False when it isn't there. */
+MUST_USE ErrCode state_remove(State *state, Str key, int64_t removed_ms, bool *ret_found,
+                              Error *err);
+void state_forget(State *state, Str key);
+MUST_USE ErrCode state_snapshot(const State *state, const ManifestSnapshot **out, Error *err);
+
+/* ---- bytes (docs/MANIFEST.md) ---- */
+
+typedef struct Delta {
+    uint64_t sequence;
+    int64_t time_ms;
+    uint64_t writer; /* random: tells one's own delta from an equal one */
+    const ManifestEntry *add;
+    size_t add_count;
+    const Str *remove;
+    size_t remove_count;
+    const Str *forget;
+    size_t forget_count;
+} Delta;
+
+MUST_USE ErrCode delta_encode(const Delta *delta, Buf *out, Error *err);
+/* Everything in `arena`. ERR_CORRUPT: not a delta, or damaged. */
+MUST_USE ErrCode delta_decode(Str bytes, Arena *arena, Delta *out, Error *err);
+MUST_USE ErrCode checkpoint_encode(const State *state, Buf *out, Error *err);
+MUST_USE ErrCode checkpoint_decode(Str bytes, State *out, Error *err);
+MUST_USE ErrCode state_apply(State *state, const Delta *delta, Error *err);
+const ManifestSnapshot *manifest_snapshot_ref(const ManifestSnapshot *snapshot);
