@@ -1,6 +1,7 @@
 /*
  * arena.c: bump allocation in blocks that double from 4 KiB to 1 MiB. What is larger than a block
- * has one of its own. Large blocks are mapped, so that they go back to the system at once.
+ * has one of its own. Large blocks are mapped, so that they go back to the system at once. Under
+ * ASan what isn't handed out is poisoned, so that use after a reset or past an allocation is seen.
  */
 #include "common/base/arena.h"
 
@@ -8,7 +9,27 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#if defined(__SANITIZE_ADDRESS__)
+#define ARENA_POISONS 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ARENA_POISONS 1
+#endif
+#endif
+
+#ifdef ARENA_POISONS
+#include <sanitizer/asan_interface.h>
+#define POISON(at, bytes) ASAN_POISON_MEMORY_REGION((at), (bytes))
+#define UNPOISON(at, bytes) ASAN_UNPOISON_MEMORY_REGION((at), (bytes))
+#else
+#define POISON(at, bytes) ((void)(at), (void)(bytes))
+#define UNPOISON(at, bytes) ((void)(at), (void)(bytes))
+#endif
+
 enum { BLOCK_BYTES_MIN = 4 << 10, BLOCK_BYTES_MAX = 1 << 20, MAPPED_BYTES_MIN = 256 << 10 };
+
+/* More than any machine has, and far enough from SIZE_MAX that no sum here wraps around. */
+static const size_t ARENA_BYTES_MAX = SIZE_MAX / 2;
 
 typedef struct Block Block;
 struct Block {
@@ -25,7 +46,8 @@ typedef struct Guest {
 } Guest;
 
 struct Arena {
-    Block *blocks; /* the newest first */
+    Block *blocks; /* the current one first; only it has room that is still handed out */
+    char *newest;  /* start of the newest allocation of the current block, else NULL */
     Guest *guests;
     Budget *budget;
     size_t bytes_max;
@@ -47,6 +69,7 @@ Arena *arena_new(size_t bytes_max, Budget *budget) {
 static void block_free(Arena *arena, Block *block) {
     size_t bytes = block->bytes;
 
+    UNPOISON(block, bytes);
     if (bytes >= MAPPED_BYTES_MIN)
         munmap(block, bytes);
     else
@@ -74,6 +97,7 @@ static Block *block_new(Arena *arena, size_t bytes) {
     block->next = NULL;
     block->bytes = bytes;
     block->used = sizeof *block;
+    POISON(block + 1, bytes - sizeof *block);
     arena->held += bytes;
     return block;
 }
@@ -118,37 +142,53 @@ void arena_reset(Arena *arena) {
     if (kept != NULL) {
         kept->next = NULL;
         kept->used = sizeof *kept;
+        POISON(kept + 1, kept->bytes - sizeof *kept);
     }
     arena->blocks = kept;
+    arena->newest = NULL;
     arena->used = 0;
+}
+
+static void *take(Arena *arena, Block *block, size_t bytes) {
+    char *at = (char *)block + block->used;
+
+    block->used += bytes;
+    arena->used += bytes;
+    UNPOISON(at, bytes);
+    return at;
+}
+
+/* What is large has a block of its own, behind the current one, which still has room. */
+static void *alloc_apart(Arena *arena, size_t need) {
+    Block *block = block_new(arena, need >= MAPPED_BYTES_MIN ? ALIGN_UP(need, 4096) : need);
+
+    if (block == NULL) return NULL;
+    if (arena->blocks == NULL) {
+        arena->blocks = block;
+        arena->newest = (char *)(block + 1);
+    } else {
+        block->next = arena->blocks->next;
+        arena->blocks->next = block;
+    }
+    return take(arena, block, need - sizeof *block);
 }
 
 static void *alloc_in_new_block(Arena *arena, size_t bytes) {
     size_t need = bytes + sizeof(Block);
-    Block *block;
+    Block *block = NULL;
 
-    if (need < bytes) return NULL;
-    if (need > arena->next_bytes / 2) {
-        /* Its own block, put behind the current one, which still has room for small things. */
-        block = block_new(arena, need >= MAPPED_BYTES_MIN ? ALIGN_UP(need, 4096) : need);
-        if (block == NULL) return NULL;
-        if (arena->blocks != NULL) {
-            block->next = arena->blocks->next;
-            arena->blocks->next = block;
-        } else {
-            arena->blocks = block;
-        }
-    } else {
-        block = block_new(arena, arena->next_bytes);
-        if (block == NULL) return NULL;
-        if (arena->next_bytes < BLOCK_BYTES_MAX) arena->next_bytes *= 2;
-        block->next = arena->blocks;
-        arena->blocks = block;
-    }
-    void *at = (char *)block + block->used;
-
-    block->used += bytes;
-    return at;
+    if (bytes > ARENA_BYTES_MAX) return NULL;
+    if (need > arena->next_bytes / 2) return alloc_apart(arena, need);
+    /* Near the limit there may be room for a smaller block, and what was asked for is small. */
+    for (size_t size = arena->next_bytes; block == NULL && size >= need; size /= 2)
+        block = block_new(arena, size);
+    if (block == NULL) return alloc_apart(arena, need);
+    if (block->bytes == arena->next_bytes && arena->next_bytes < BLOCK_BYTES_MAX)
+        arena->next_bytes *= 2;
+    block->next = arena->blocks;
+    arena->blocks = block;
+    arena->newest = (char *)(block + 1);
+    return take(arena, block, bytes);
 }
 
 void *arena_alloc_bytes(Arena *arena, size_t bytes) {
@@ -156,21 +196,16 @@ void *arena_alloc_bytes(Arena *arena, size_t bytes) {
 
     if (arena == NULL) return NULL;
     block = arena->blocks;
-    arena->used += bytes;
-    if (block != NULL && bytes <= block->bytes - block->used) {
-        void *at = (char *)block + block->used;
-
-        block->used += bytes;
-        return at;
-    }
-    return alloc_in_new_block(arena, bytes);
+    if (block == NULL || bytes > block->bytes - block->used)
+        return alloc_in_new_block(arena, bytes);
+    arena->newest = (char *)block + block->used;
+    return take(arena, block, bytes);
 }
 
 void *arena_alloc(Arena *arena, size_t bytes) {
     Block *block;
 
-    if (arena == NULL || bytes > SIZE_MAX - 16) return NULL;
-    bytes = ALIGN_UP(bytes, 16);
+    if (arena == NULL || bytes > ARENA_BYTES_MAX) return NULL;
     block = arena->blocks;
     if (block != NULL) block->used = MIN(ALIGN_UP(block->used, 16), block->bytes);
     return arena_alloc_bytes(arena, bytes);
@@ -192,21 +227,22 @@ void *arena_array(Arena *arena, size_t count, size_t element) {
 }
 
 void *arena_grow(Arena *arena, void *old, size_t old_bytes, size_t new_bytes) {
-    Block *block;
     void *moved;
 
-    if (arena == NULL || new_bytes > SIZE_MAX - 16) return NULL;
+    if (arena == NULL || new_bytes > ARENA_BYTES_MAX) return NULL;
     if (old != NULL && new_bytes <= old_bytes) return old;
-    block = arena->blocks;
-    if (old != NULL && block != NULL) {
+    /* What holds nothing may share its address with what came after it. */
+    if (old != NULL && old_bytes > 0 && old == arena->newest) {
+        Block *block = arena->blocks;
         size_t start = (size_t)((char *)old - (char *)block);
-        size_t old_end = start + ALIGN_UP(old_bytes, 16), new_end = start + ALIGN_UP(new_bytes, 16);
 
-        if ((char *)old > (char *)block && start < block->bytes &&
-            (block->used == old_end || block->used == start + old_bytes) &&
-            new_end <= block->bytes) {
-            arena->used += new_end - MIN(block->used, new_end);
-            block->used = new_end;
+        if (new_bytes <= block->bytes - start) {
+            /* Padding behind it may already reach further than it grows to. */
+            size_t end = MAX(block->used, start + new_bytes);
+
+            UNPOISON(old, new_bytes);
+            arena->used += end - block->used;
+            block->used = end;
             return old;
         }
     }
