@@ -3,8 +3,8 @@
  * client.h: one HTTP exchange at a time, blocking, over kept-alive connections (libcurl).
  *
  * An HttpClient may be shared by any number of threads: each call borrows a handle, and with it the
- * connections that handle kept open, from a stack of idle ones, so calls one after the other reuse a
- * connection and calls side by side each have their own. TLS sessions and DNS answers are shared.
+ * connections that handle kept open, from a stack of idle ones, so calls one after the other reuse
+ * a connection and calls side by side each have their own. TLS sessions and DNS answers are shared.
  * Nothing is retried, redirected or decoded here: who knows the protocol above does that.
  * libcurl is set up by the first call of the process, so who never calls pays nothing.
  */
@@ -17,8 +17,8 @@
 typedef struct HttpClient HttpClient;
 
 typedef struct HttpClientOptions {
-    Str ca_file;                 /* PEM; empty: the system's authorities */
-    Str tls_cert_file;           /* shown to servers that ask; both or neither: PEM */
+    Str ca_file;       /* PEM; empty: the system's authorities */
+    Str tls_cert_file; /* shown to servers that ask; both or neither: PEM */
     Str tls_key_file;
     bool tls_insecure;           /* believes any certificate; for tests */
     uint64_t connect_timeout_ms; /* name, TCP and TLS; 0: 5,000 */
@@ -38,8 +38,8 @@ typedef struct HttpHeader {
 
 /* Everything is borrowed for the call. Fields that are zero take the default. */
 typedef struct HttpCall {
-    Str method; /* empty: GET, or POST when there is a body; HEAD reads no body */
-    Str url;    /* http:// or https://, already percent-encoded */
+    Str method;                /* empty: GET, or POST when there is a body; HEAD reads no body */
+    Str url;                   /* http:// or https://, already percent-encoded */
     const HttpHeader *headers; /* Content-Type is sent only when it is here; no CR, LF, NUL */
     size_t header_count;
     Str body;  /* sent from where it lies, not copied. A PUT or POST without: Content-Length: 0 */
@@ -63,16 +63,17 @@ typedef struct HttpCall {
 
 typedef struct HttpAnswer {
     int status;
-    Str body;    /* in the call's arena; one piece, ends in a NUL that `len` doesn't count */
-    Str head;    /* the header lines as received, for http_answer_header() */
+    Str body; /* in the call's arena; one piece, ends in a NUL that `len` doesn't count */
+    Str head; /* the header lines as received, for http_answer_header() */
     uint64_t content_length; /* as the server said, also for HEAD; UINT64_MAX: it didn't */
 } HttpAnswer;
 
 /* Any status is an ERR_OK: the answer arrived, whole. ERR_UNAVAILABLE: no connection, or it broke
- * before the answer was complete (so the request may have been carried out). ERR_TIMEOUT: connected,
- * but timeout_ms or stall_timeout_ms passed. ERR_LIMIT: the answer is larger than body_bytes_max or
- * the arena's budget. ERR_CANCELLED: `cancel` went true. ERR_INVALID: the URL or a header can't be
- * sent. ERR_DENIED: the server's certificate is not to be trusted. ERR_CORRUPT: not HTTP. */
+ * before the answer was complete (so the request may have been carried out). ERR_TIMEOUT:
+ * connected, but timeout_ms or stall_timeout_ms passed. ERR_LIMIT: the answer is larger than
+ * body_bytes_max or the arena's budget. ERR_CANCELLED: `cancel` went true. ERR_INVALID: the URL or
+ * a header can't be sent. ERR_DENIED: the server's certificate is not to be trusted. ERR_CORRUPT:
+ * not HTTP. */
 MUST_USE ErrCode http_call(HttpClient *client, const HttpCall *call, Arena *arena, HttpAnswer *out,
                            Error *err);
 
