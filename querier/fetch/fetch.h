@@ -1,0 +1,20 @@
+#pragma once
+/*
+ * fetch.h: a tenant's metrics as one SeriesSource: everything the manifest's objects and the
+ * ingesters' heads hold, merged, each sample once.
+ */
+#include "common/block/block.h"
+#include "common/block/heads.h"
+#include "common/manifest/manifest.h"
+#include "querier/exec/series.h"
+
+typedef struct FetchOptions {
+    BlockCache *cache; /* all borrowed, and living longer than any query */
+    Manifest *manifest;
+    HeadReader heads;
+} FetchOptions;
+
+/* `tenants`: one, or several for a federated query, whose series get the label __tenant_id__.
+ * Lives in `arena`, as do `stats`, which add up what the query read. NULL: out of budget. */
+SeriesSource *fetch_source_new(const FetchOptions *options, const Str *tenants,
+                               size_t tenant_count, BlockStats *stats, Arena *arena);

@@ -1,0 +1,56 @@
+#pragma once
+/*
+ * internal.h: what the files of fetch/ share.
+ */
+#include "querier/fetch/fetch.h"
+
+typedef struct FetchSource {
+    SeriesSource source;
+    FetchOptions options;
+    const Str *tenants;
+    size_t tenant_count;
+    BlockStats *stats;
+} FetchSource;
+
+/* What one place (a head generation, a block) holds of a selector, oldest place first. */
+typedef struct Part {
+    MetricsSelection selection;
+    Str tenant;
+    const SelectedExemplar *const *exemplars; /* per series; NULL unless asked for */
+    const size_t *exemplar_counts;
+} Part;
+
+typedef struct Parts {
+    Part *items;
+    size_t count;
+} Parts;
+
+/* Asks heads first and objects after, so that what is being flushed is in one of them at least. */
+MUST_USE ErrCode fetch_parts(FetchSource *fetch, QueryContext *query, const SelectRequest *request,
+                             bool exemplars, Parts *out, Error *err);
+
+/* A merged series: its chunks from all parts, the older part's first. */
+typedef struct FetchedSeries {
+    const ChunkView **chunks;
+    uint32_t chunk_count;
+    uint32_t chunk_capacity;
+    uint32_t first_part; /* where exemplars are looked up */
+    uint32_t first_index;
+} FetchedSeries;
+
+typedef struct FetchedSet {
+    LabelSet *labels;
+    FetchedSeries *series;
+    size_t count;
+    int64_t min_ms;
+    int64_t max_ms;
+} FetchedSet;
+
+/* Brings the parts' label pairs into the query's symbols and joins equal series. With `mapping`,
+ * (*mapping)[part][series] is the merged index. */
+MUST_USE ErrCode fetch_merge(FetchSource *fetch, QueryContext *query, const Parts *parts,
+                             FetchedSet *out, uint32_t ***mapping, Error *err);
+
+/* SeriesSet.read over a FetchedSet. */
+ErrCode fetch_read(const SeriesSet *set, size_t i, SeriesScratch *scratch, SeriesSamples *out,
+                   Error *err);
