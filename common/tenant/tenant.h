@@ -5,6 +5,7 @@
  */
 #include "common/base/error.h"
 #include "common/base/str.h"
+#include "common/config/config.h"
 
 enum { TENANT_NAME_MAX = 150 };
 
@@ -14,32 +15,39 @@ MUST_USE ErrCode tenant_check(Str name, Error *err);
 
 extern const Str TENANT_ANONYMOUS; /* "anonymous": when nobody says who */
 
-/* 0 means no limit everywhere. The table that documents and parses them is in limits.c. */
+/* 0 means no limit everywhere. TENANT_LIMITS below documents, parses and defaults them. */
 typedef struct TenantLimits {
-    double ingest_rate;                /* items (samples, lines, spans) a second */
-    uint64_t ingest_burst;             /* items */
-    uint64_t series_max;               /* active series */
-    uint64_t label_names_max;          /* labels of one series */
+    double ingest_rate;       /* items (samples, lines, spans) a second */
+    uint64_t ingest_burst;    /* items; 0: what ingest_rate gives in a second */
+    uint64_t series_max;      /* active series */
+    uint64_t label_names_max; /* labels of one series */
     uint64_t label_name_bytes_max;
     uint64_t label_value_bytes_max;
-    uint64_t request_bytes_max;        /* decompressed */
-    int64_t future_ms_max;             /* accepted ahead of now; < 0: no limit */
-    int64_t past_ms_max;               /* accepted behind now */
-    int64_t retention_metrics_ms;      /* 0: keep */
+    uint64_t request_bytes_max;   /* decompressed */
+    int64_t future_ms_max;        /* accepted ahead of now; < 0: no limit */
+    int64_t past_ms_max;          /* accepted behind now */
+    int64_t retention_metrics_ms; /* 0: keep */
     int64_t retention_logs_ms;
     int64_t retention_traces_ms;
     uint64_t query_samples_max;
     uint64_t query_series_max;
-    uint64_t query_bytes_max;          /* memory of one query */
+    uint64_t query_bytes_max; /* memory of one query */
     uint64_t query_concurrency_max;
     int64_t query_timeout_ms;
     int64_t query_range_ms_max;
 } TenantLimits;
 
+/* One setting per field of TenantLimits, named as the field less its "_ms": what `limits` and
+ * `overrides` of the configuration take, what their documentation lists, and how a refusal calls a
+ * limit ("limits.future_max"). */
+extern const ConfigTable TENANT_LIMITS;
+
 typedef struct Tenants Tenants;
-/* `unlimited`: --limits off. */
+/* `unlimited`: --limits off: every limit is 0 then, for every tenant, but retention and the window
+ * of accepted timestamps hold all the same. NULL: out of memory. */
 Tenants *tenants_new(const TenantLimits *defaults, bool unlimited);
-void tenants_free(Tenants *tenants);
+void tenants_free(Tenants *tenants); /* NULL is fine */
+DEFINE_CLEANUP(Tenants, tenants_free)
 /* What holds for this tenant right now; copied, so it never changes under a reader. */
 void tenants_limits(Tenants *tenants, Str tenant, TenantLimits *out);
 /* Replaces all overrides at once (hot reload). Names and limits are copied. */
@@ -50,9 +58,13 @@ typedef struct TenantOverride {
 MUST_USE ErrCode tenants_replace(Tenants *tenants, const TenantLimits *defaults,
                                  const TenantOverride *overrides, size_t count, Error *err);
 
-/* Token bucket of the tenant's ingest_rate and ingest_burst. ERR_RATE names limit and value;
- * *retry_after_ms says when `items` would fit (a request larger than the burst is let through when
- * the bucket is full, and owed). */
+/* Changes with every tenants_replace(), for who remembers what passed the limits. Ask before
+ * tenants_limits(): then what is remembered under a number held under it or a later one. */
+uint64_t tenants_generation(const Tenants *tenants);
+
+/* Token bucket of the tenant's ingest_rate and ingest_burst. ERR_RATE names limit and value, and
+ * then *retry_after_ms says when `items` would fit (a request larger than the burst is let through
+ * when the bucket is full, and owed). `now_ns` is of a monotonic clock. */
 MUST_USE ErrCode tenants_take(Tenants *tenants, Str tenant, uint64_t items, uint64_t now_ns,
                               uint64_t *retry_after_ms, Error *err);
 
