@@ -3,9 +3,12 @@
  * budget.h: who may hold how much memory. A tree of counters; taking from one takes from its
  * parents as well. Thread-safe, lock-free.
  */
-#include <stdatomic.h>
-
 #include "common/base/base.h"
+
+#ifdef __cplusplus
+typedef struct Budget Budget; /* the few C++ files only pass it on */
+#else
+#include <stdatomic.h>
 
 typedef struct Budget {
     const char *name; /* "bodies", "heads", "queries": shown on /metrics and in errors */
@@ -24,3 +27,4 @@ void budget_give(Budget *budget, size_t bytes);
 static inline size_t budget_used(const Budget *budget) {
     return atomic_load_explicit(&((Budget *)budget)->used, memory_order_relaxed);
 }
+#endif

@@ -107,7 +107,7 @@ static ErrCode merge_part(FetchSource *fetch, QueryContext *query, const Part *p
     bool federated = fetch->tenant_count > 1;
     Label tenant = {0};
     size_t label_count = 0, used = 0;
-    Label *map, *labels;
+    Label *map = NULL, *labels;
 
     TRY(map_pairs(query, selection, &map, err));
     if (federated) {
