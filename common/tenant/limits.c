@@ -2,32 +2,32 @@
  * limits.c: the table of limits, from which the configuration's parser, its documentation and the
  * defaults all come.
  */
-#include "common/tenant/tenant.h"
+#include "common/tenant/limits.h"
 
 #define HIGHEST_COUNT 1e15
 #define HIGHEST_MS 3.2e12 /* 100 years */
 
 #define COUNT(field, default_, help_)                                                              \
     {                                                                                              \
-        .name = #field, .type = CONFIG_U64, .offset = offsetof(TenantLimits, field),               \
+        .name = "limits." #field, .type = CONFIG_U64, .offset = offsetof(TenantLimits, field),     \
         .default_text = (default_), .lowest = 0, .highest = HIGHEST_COUNT, .argument = "N",        \
         .help = (help_)                                                                            \
     }
 #define BYTES(field, default_, help_)                                                              \
     {                                                                                              \
-        .name = #field, .type = CONFIG_BYTES, .offset = offsetof(TenantLimits, field),             \
+        .name = "limits." #field, .type = CONFIG_BYTES, .offset = offsetof(TenantLimits, field),   \
         .default_text = (default_), .lowest = 0, .highest = HIGHEST_COUNT, .argument = "BYTES",    \
         .help = (help_)                                                                            \
     }
 #define DURATION(name_, field, default_, lowest_, help_)                                           \
     {                                                                                              \
-        .name = #field, .type = CONFIG_DURATION, .offset = offsetof(TenantLimits, field),          \
-        .default_text = (default_), .lowest = (lowest_), .highest = HIGHEST_MS,                    \
-        .argument = "DURATION", .help = (help_)                                                    \
+        .name = "limits." #field, .type = CONFIG_DURATION,                                         \
+        .offset = offsetof(TenantLimits, field), .default_text = (default_), .lowest = (lowest_),  \
+        .highest = HIGHEST_MS, .argument = "DURATION", .help = (help_)                             \
     }
 
 static const ConfigSetting settings[] = {
-    {.name = "ingest_rate",
+    {.name = "limits.ingest_rate",
      .type = CONFIG_DOUBLE,
      .offset = offsetof(TenantLimits, ingest_rate),
      .default_text = "0",
@@ -47,27 +47,31 @@ static const ConfigSetting settings[] = {
     BYTES(label_value_bytes_max, "2048", "Length of a label's value. 0: no limit."),
     BYTES(request_bytes_max, "100MiB",
           "Size of one write request, decompressed; larger ones are answered 413. 0: no limit."),
-    DURATION("future_max", future_ms_max, "10m", -1,
+    DURATION("limits.future_max", future_ms_max, "10m", -1,
              "How far ahead of the clock a timestamp may lie. -1: no limit; 0 is exactly now."),
-    DURATION("past_max", past_ms_max, "0", 0,
+    DURATION("limits.past_max", past_ms_max, "0", 0,
              "How old a timestamp may be on arrival. 0: no limit."),
-    DURATION("retention_metrics", retention_metrics_ms, "0", 0,
+    DURATION("retention.metrics", retention_metrics_ms, "0", 0,
              "How long metrics are kept. 0: for good."),
-    DURATION("retention_logs", retention_logs_ms, "0", 0, "How long logs are kept. 0: for good."),
-    DURATION("retention_traces", retention_traces_ms, "0", 0,
+    DURATION("retention.logs", retention_logs_ms, "0", 0, "How long logs are kept. 0: for good."),
+    DURATION("retention.traces", retention_traces_ms, "0", 0,
              "How long traces are kept. 0: for good."),
     COUNT(query_samples_max, "50000000", "Samples that one query may load. 0: no limit."),
     COUNT(query_series_max, "0", "Series that one query may select. 0: no limit."),
     BYTES(query_bytes_max, "1GiB", "Memory of one query. 0: what memory.limit leaves to queries."),
     COUNT(query_concurrency_max, "20", "Queries that run at the same time. 0: no limit."),
-    DURATION("query_timeout", query_timeout_ms, "2m", 0, "How long a query may run. 0: no limit."),
-    DURATION("query_range_max", query_range_ms_max, "0", 0,
+    DURATION("limits.query_timeout", query_timeout_ms, "2m", 0,
+             "How long a query may run. 0: no limit."),
+    DURATION("limits.query_range_max", query_range_ms_max, "0", 0,
              "Time range that one query may span. 0: no limit."),
 };
 
-const ConfigTable TENANT_LIMITS = {settings, ARRAY_LEN(settings)};
+ConfigTable tenant_limit_table(void) {
+    return (ConfigTable){settings, ARRAY_LEN(settings)};
+}
 
 void tenant_limits_defaults(TenantLimits *out) {
     *out = (TenantLimits){0};
-    config_defaults(TENANT_LIMITS, NULL, out); /* no texts among them, so nothing to allocate */
+    config_defaults(tenant_limit_table(), NULL,
+                    out); /* no texts among them, so nothing to allocate */
 }

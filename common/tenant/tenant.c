@@ -183,6 +183,8 @@ ErrCode tenants_take(Tenants *tenants, Str tenant, uint64_t items, uint64_t now_
     *retry_after_ms = (wait_ns + 999999) / 1000000;
     return error_set(err, ERR_RATE,
                      "tenant " STR_FMT " is over its rate limit of %g items a second with a burst "
-                     "of %.0f (limits.ingest_rate, limits.ingest_burst), %llu more were sent",
-                     STR_ARG(tenant), limits.ingest_rate, burst, (unsigned long long)items);
+                     "of %.0f, %llu more were sent; limits.ingest_rate and limits.ingest_burst "
+                     "raise it, below overrides." STR_FMT " for this tenant alone",
+                     STR_ARG(tenant), limits.ingest_rate, burst, (unsigned long long)items,
+                     STR_ARG(tenant));
 }

@@ -5,7 +5,6 @@
  */
 #include "common/base/error.h"
 #include "common/base/str.h"
-#include "common/config/config.h"
 
 enum { TENANT_NAME_MAX = 150 };
 
@@ -15,7 +14,7 @@ MUST_USE ErrCode tenant_check(Str name, Error *err);
 
 extern const Str TENANT_ANONYMOUS; /* "anonymous": when nobody says who */
 
-/* 0 means no limit everywhere. TENANT_LIMITS below documents, parses and defaults them. */
+/* 0 means no limit everywhere. limits.h has their names, help and defaults. */
 typedef struct TenantLimits {
     double ingest_rate;       /* items (samples, lines, spans) a second */
     uint64_t ingest_burst;    /* items; 0: what ingest_rate gives in a second */
@@ -36,11 +35,6 @@ typedef struct TenantLimits {
     int64_t query_timeout_ms;
     int64_t query_range_ms_max;
 } TenantLimits;
-
-/* One setting per field of TenantLimits, named as the field less its "_ms": what `limits` and
- * `overrides` of the configuration take, what their documentation lists, and how a refusal calls a
- * limit ("limits.future_max"). */
-extern const ConfigTable TENANT_LIMITS;
 
 typedef struct Tenants Tenants;
 /* `unlimited`: --limits off: every limit is 0 then, for every tenant, but retention and the window
