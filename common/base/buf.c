@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { VARINT_BYTES_MAX = 10 };
+
 void buf_init(Buf *buf, size_t bytes_max) {
     *buf = (Buf){.bytes_max = bytes_max};
 }
@@ -24,7 +26,7 @@ char *buf_reserve(Buf *buf, size_t bytes) {
 
     if (buf->failed) return NULL;
     if (bytes <= buf->capacity - buf->len) return buf->ptr + buf->len;
-    if (__builtin_add_overflow(buf->len, bytes, &need) ||
+    if (__builtin_add_overflow(buf->len, bytes, &need) || need > SIZE_MAX / 2 ||
         (buf->bytes_max != 0 && need > buf->bytes_max)) {
         buf->failed = true;
         return NULL;
@@ -32,7 +34,7 @@ char *buf_reserve(Buf *buf, size_t bytes) {
     capacity = MAX(buf->capacity + buf->capacity / 2, 256);
     capacity = MAX(capacity, need);
     if (buf->bytes_max != 0) capacity = MIN(capacity, buf->bytes_max);
-    grown = realloc(buf->ptr, capacity);
+    grown = realloc(buf->ptr, capacity + 1); /* one more for the NUL that vsnprintf writes */
     if (grown == NULL) {
         buf->failed = true;
         return NULL;
@@ -73,21 +75,20 @@ void buf_append_zeros(Buf *buf, size_t count) {
 }
 
 void buf_printf(Buf *buf, const char *format, ...) {
+    size_t room = buf->ptr == NULL ? 0 : buf->capacity - buf->len + 1;
     va_list args, again;
-    char *at = buf_reserve(buf, 64);
-    size_t room;
     int len;
 
-    if (at == NULL) return;
-    room = buf->capacity - buf->len;
+    if (buf->failed) return;
     va_start(args, format);
     va_copy(again, args);
-    len = vsnprintf(at, room, format, args);
+    len = vsnprintf(room == 0 ? NULL : buf->ptr + buf->len, room, format, args);
     va_end(args);
     if (len < 0) {
         buf->failed = true;
     } else if ((size_t)len >= room) {
-        at = buf_reserve(buf, (size_t)len + 1);
+        char *at = buf_reserve(buf, (size_t)len);
+
         if (at != NULL) vsnprintf(at, (size_t)len + 1, format, again);
     }
     va_end(again);
@@ -107,13 +108,17 @@ void buf_append_u64(Buf *buf, uint64_t v) {
 }
 
 void buf_append_varint(Buf *buf, uint64_t v) {
-    uint8_t *at = (uint8_t *)buf_reserve(buf, 10);
+    bool roomy = !buf->failed && buf->capacity - buf->len >= VARINT_BYTES_MAX;
+    uint8_t small[VARINT_BYTES_MAX];
+    uint8_t *at = roomy ? (uint8_t *)buf->ptr + buf->len : small;
     size_t n = 0;
 
-    if (at == NULL) return;
     for (; v >= 0x80; v >>= 7) at[n++] = (uint8_t)(v | 0x80);
     at[n++] = (uint8_t)v;
-    buf->len += n;
+    if (roomy)
+        buf->len += n;
+    else
+        buf_append(buf, small, n);
 }
 
 void buf_append_zigzag(Buf *buf, int64_t v) {
