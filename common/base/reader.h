@@ -83,7 +83,7 @@ static inline uint64_t reader_varint(Reader *r) {
         uint8_t byte = reader_u8(r);
 
         v |= (uint64_t)(byte & 0x7f) << shift;
-        if ((byte & 0x80) == 0) return v;
+        if ((byte & 0x80) == 0) return UNLIKELY(r->failed) ? 0 : v; /* the end gave a 0, too */
     }
     r->failed = true;
     r->at = r->end;
