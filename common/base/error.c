@@ -6,8 +6,12 @@
 #include <string.h>
 
 static void set_text(Error *err, ErrCode code, const char *format, va_list args) {
+    char text[sizeof err->text];
+
+    /* Not in place: the old text may be among the arguments. */
+    vsnprintf(text, sizeof text, format, args);
     err->code = code;
-    vsnprintf(err->text, sizeof err->text, format, args);
+    memcpy(err->text, text, strlen(text) + 1);
 }
 
 ErrCode error_set(Error *err, ErrCode code, const char *format, ...) {
@@ -49,6 +53,15 @@ static ErrCode code_of_errno(int number) {
         return ERR_LIMIT;
     case ETIMEDOUT:
         return ERR_TIMEOUT;
+    case ECANCELED:
+        return ERR_CANCELLED;
+    case ECONNREFUSED:
+    case ECONNRESET:
+    case ECONNABORTED:
+    case EPIPE:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case ENETDOWN:
     case ENOSPC:
     case EDQUOT:
     case EFBIG:

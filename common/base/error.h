@@ -32,8 +32,9 @@ typedef struct Error {
 ErrCode error_set(Error *err, ErrCode code, const char *format, ...) PRINTF_LIKE(3, 4);
 /* Puts "format: " before the text that is there. Returns err->code. */
 ErrCode error_wrap(Error *err, const char *format, ...) PRINTF_LIKE(2, 3);
-/* From errno: ENOSPC, EDQUOT, EAGAIN, EMFILE... are UNAVAILABLE, ENOENT NOT_FOUND, else INTERNAL.
- */
+/* From errno: a full disk, too many open files, EIO and a lost or refused connection are
+ * UNAVAILABLE; ENOENT NOT_FOUND, EEXIST EXISTS, EACCES, EPERM, EROFS DENIED, ENOMEM LIMIT,
+ * ETIMEDOUT TIMEOUT, ECANCELED CANCELLED; else INTERNAL. Its words are put after the text. */
 ErrCode error_errno(Error *err, int number, const char *format, ...) PRINTF_LIKE(3, 4);
 
 const char *error_code_name(ErrCode code); /* "unavailable": for logs and metrics */
