@@ -5,9 +5,9 @@ extern "C" {
 #include "common/base/number.h"
 }
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <cstdlib>
 #include <limits>
 #include <string_view>
 
@@ -40,6 +40,28 @@ static bool equal_nocase(std::string_view a, std::string_view b) {
     return true;
 }
 
+/* Decides what std::from_chars does not say: was it too small or too large? `text` is a decimal
+ * that it took as one, with digits other than 0. True when its first such digit is behind the
+ * point. */
+static bool is_below_one(std::string_view text) {
+    size_t e = text.find_first_of("eE");
+    std::string_view mantissa = text.substr(0, e);
+    size_t point = std::min(mantissa.find('.'), mantissa.size());
+    size_t first = mantissa.find_first_not_of("0.");
+    long long power = (long long)point - (long long)first;
+
+    if (e != std::string_view::npos) {
+        bool minus = text[e + 1] == '-';
+        long long size = 0;
+
+        /* Stops long before it overflows: no text is long enough to make up for it. */
+        for (char c : text.substr(e + 1))
+            if (c >= '0' && c <= '9' && size < (1LL << 58)) size = size * 10 + (c - '0');
+        power += minus ? -size : size;
+    }
+    return power <= 0;
+}
+
 extern "C" bool number_parse(const char *text, size_t len, double *out) {
     std::string_view rest(text, len);
     bool negative = false;
@@ -54,7 +76,7 @@ extern "C" bool number_parse(const char *text, size_t len, double *out) {
                         : std::numeric_limits<double>::infinity();
         return true;
     }
-    if (equal_nocase(rest, "nan")) {
+    if (equal_nocase(rest, "nan") && rest.size() == len) { /* it has no sign */
         *out = std::numeric_limits<double>::quiet_NaN();
         return true;
     }
@@ -62,15 +84,9 @@ extern "C" bool number_parse(const char *text, size_t len, double *out) {
     auto result = std::from_chars(rest.data(), rest.data() + rest.size(), v);
     if (result.ptr != rest.data() + rest.size()) return false;
     if (result.ec == std::errc::result_out_of_range) {
-        /* Too small is zero and too large infinite, as IEEE rounding has it. */
-        bool tiny = false;
-        size_t e = rest.find_first_of("eE");
-
-        if (e != std::string_view::npos)
-            tiny = rest.substr(e).find('-') != std::string_view::npos;
-        else
-            tiny = rest[0] == '0' || rest[0] == '.';
-        v = tiny ? 0.0 : std::numeric_limits<double>::infinity();
+        /* As ParseFloat: too small is 0, too large an error. */
+        if (!is_below_one(rest)) return false;
+        v = 0;
     } else if (result.ec != std::errc()) {
         return false;
     }

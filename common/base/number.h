@@ -9,5 +9,7 @@ enum { NUMBER_DIGITS_MAX = 17 };
 /* Shortest decimal digits that read back as `v` (finite, not 0), without a point, and the power of
  * ten of the first: 0.015 is "15" and -2. Returns how many digits. */
 int number_shortest(double v, char digits[NUMBER_DIGITS_MAX + 1], int *exponent);
-/* All of [text, text + len) as Go's ParseFloat reads decimals, inf and nan. */
+/* All of [text, text + len) as Go's ParseFloat reads decimals, inf and nan, but without `_`
+ * and hexadecimals: too small becomes 0. False, and *out untouched, for anything else and for what
+ * is too large. */
 bool number_parse(const char *text, size_t len, double *out);
