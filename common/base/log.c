@@ -15,6 +15,7 @@ static const char *const level_names[] = {"debug", "info", "warn", "error"};
 typedef struct Line {
     char text[LINE_BYTES_MAX];
     size_t len;
+    bool cut; /* nothing follows what did not fit */
 } Line;
 
 void log_set_level(LogLevel level) {
@@ -34,11 +35,17 @@ bool log_enabled(LogLevel level) {
     return (int)level >= atomic_load_explicit(&lowest, memory_order_relaxed);
 }
 
-/* One byte is always left for the newline. */
+/* Two bytes are always left: for the quote that ends a value and for the newline. */
+static size_t room(const Line *line) {
+    return line->cut || line->len > LINE_BYTES_MAX - 2 ? 0 : LINE_BYTES_MAX - 2 - line->len;
+}
+
 static void add(Line *line, const char *text, size_t len) {
-    len = MIN(len, LINE_BYTES_MAX - 1 - line->len);
-    memcpy(line->text + line->len, text, len);
-    line->len += len;
+    size_t fits = MIN(len, room(line));
+
+    memcpy(line->text + line->len, text, fits);
+    line->len += fits;
+    if (fits < len) line->cut = true;
 }
 
 static void add_text(Line *line, const char *text) {
@@ -62,11 +69,15 @@ static void add_value(Line *line, Str s) {
         add(line, s.ptr, s.len);
         return;
     }
+    if (room(line) == 0) return;
     add(line, "\"", 1);
-    for (size_t i = 0; i < s.len; i++) {
+    /* Stops where an escape might not fit, so that none is cut in two. */
+    for (size_t i = 0; i < s.len && !line->cut; i++) {
         unsigned char c = (unsigned char)s.ptr[i];
 
-        if (c == '"' || c == '\\') {
+        if (room(line) < 4) {
+            line->cut = true;
+        } else if (c == '"' || c == '\\') {
             char pair[2] = {'\\', (char)c};
 
             add(line, pair, 2);
@@ -80,7 +91,7 @@ static void add_value(Line *line, Str s) {
             add(line, (const char *)&c, 1);
         }
     }
-    add(line, "\"", 1);
+    line->text[line->len++] = '"';
 }
 
 static void add_time(Line *line) {
@@ -131,6 +142,7 @@ void log_write(LogLevel level, const char *msg, const LogField *fields, size_t c
     Line line;
 
     line.len = 0;
+    line.cut = false;
     add_time(&line);
     add_text(&line, " level=");
     add_text(&line, level_names[level]);
