@@ -3,11 +3,11 @@
  */
 #include "common/base/telemetry.h"
 
+#include <dirent.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
@@ -47,7 +47,13 @@ static size_t instrument_count;
 static uint32_t *slots; /* by hash of name and labels: index + 1 */
 static Instrument overflow_counter = {.kind = KIND_COUNTER}, overflow_gauge = {.kind = KIND_GAUGE};
 static Histogram overflow_histogram;
+static _Atomic uint64_t refused; /* how often there was no room for one more */
 static int64_t started_ms;
+
+/* Before main(): whoever asks for the page first, and when, must not matter. */
+__attribute__((constructor)) static void note_start(void) {
+    started_ms = clock_now_ms(clock_system());
+}
 
 static uint64_t key_of(const char *name, const char *labels) {
     return hash_bytes_seeded(labels, strlen(labels), hash_bytes(name, strlen(name)));
@@ -63,7 +69,6 @@ static Instrument *find_or_make(const char *name, const char *labels, const char
     if (slots == NULL) {
         slots = calloc(SLOTS, sizeof *slots);
         instruments = calloc(INSTRUMENTS_MAX, sizeof *instruments);
-        started_ms = clock_now_ms(clock_system());
         if (slots == NULL || instruments == NULL) abort();
     }
     for (; slots[slot] != 0; slot = (slot + 1) & (SLOTS - 1)) {
@@ -73,7 +78,10 @@ static Instrument *find_or_make(const char *name, const char *labels, const char
             return instrument;
         }
     }
-    if (instrument_count == INSTRUMENTS_MAX) return NULL;
+    if (instrument_count == INSTRUMENTS_MAX) {
+        atomic_fetch_add_explicit(&refused, 1, memory_order_relaxed);
+        return NULL;
+    }
     instrument = calloc(1, sizeof *instrument);
     if (instrument == NULL) return NULL;
     instrument->name = strdup(name);
@@ -141,21 +149,37 @@ void telemetry_callback(const char *name, const char *labels, const char *help,
     pthread_mutex_unlock(&lock);
 }
 
+/* How many bytes of `s`, which isn't empty, are one character; 0 when they are none. */
+static size_t character(Str s) {
+    for (size_t len = 1; len <= MIN(s.len, 4); len++)
+        if (str_is_utf8(str_slice(s, 0, len))) return len;
+    return 0;
+}
+
 void telemetry_label(char *out, size_t size, const char *key, Str value) {
-    int head = snprintf(out, size, "%s=\"", key);
-    size_t used = MIN((size_t)MAX(head, 0), size - 1);
+    static const char replacement[] = "\xef\xbf\xbd"; /* U+FFFD: the page is UTF-8 or refused */
+    size_t used = strlen(key) + 2;
 
-    for (size_t i = 0; i < value.len && used + 4 < size; i++) {
-        char c = value.ptr[i];
+    assert(size >= used + 2);
+    snprintf(out, size, "%s=\"", key);
+    while (value.len > 0) {
+        size_t taken = character(value), len = taken;
+        const char *piece = value.ptr;
 
-        if (c == '\\' || c == '"') out[used++] = '\\';
-        if (c == '\n') {
-            out[used++] = '\\';
-            c = 'n';
+        if (taken == 0) {
+            piece = replacement;
+            len = 3;
+            taken = 1;
+        } else if (piece[0] == '\\' || piece[0] == '"' || piece[0] == '\n') {
+            piece = piece[0] == '\n' ? "\\n" : piece[0] == '"' ? "\\\"" : "\\\\";
+            len = 2;
         }
-        out[used++] = c;
+        if (used + len + 2 > size) break; /* a whole character or none of it */
+        memcpy(out + used, piece, len);
+        used += len;
+        value = str_from(value, taken);
     }
-    snprintf(out + used, size - used, "\"");
+    memcpy(out + used, "\"", 2);
 }
 
 void histogram_observe(Histogram *histogram, double value) {
@@ -235,6 +259,16 @@ static size_t resident_bytes(void) {
     return resident * (size_t)sysconf(_SC_PAGESIZE);
 }
 
+static unsigned open_files(void) {
+    DIR *dir = opendir("/proc/self/fd");
+    unsigned count = 0;
+
+    if (dir == NULL) return 0;
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) count += entry->d_name[0] != '.';
+    closedir(dir);
+    return count - 1; /* not the one that reads them */
+}
+
 static void write_process(Buf *out) {
     struct rusage usage;
     struct timeval user, system;
@@ -250,6 +284,13 @@ static void write_process(Buf *out) {
     write_sample(out, "process_resident_memory_bytes", "", "", "", (double)resident_bytes());
     write_head(out, "process_start_time_seconds", "When the process started.", "gauge");
     write_sample(out, "process_start_time_seconds", "", "", "", (double)started_ms / 1000);
+    write_head(out, "process_open_fds", "Open file descriptors.", "gauge");
+    write_sample(out, "process_open_fds", "", "", "", open_files());
+    write_head(out, "moraine_telemetry_refused_total",
+               "Asked for instruments that were one too many; they share one that isn't shown.",
+               "counter");
+    write_sample(out, "moraine_telemetry_refused_total", "", "", "",
+                 (double)atomic_load_explicit(&refused, memory_order_relaxed));
     write_head(out, "moraine_build_info", "The version that runs; always 1.", "gauge");
     write_sample(out, "moraine_build_info", "", "version=\"" MORAINE_VERSION "\"", "", 1);
 }

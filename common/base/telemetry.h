@@ -29,7 +29,8 @@ Histogram *telemetry_histogram(const char *name, const char *labels, const char 
 void telemetry_callback(const char *name, const char *labels, const char *help,
                         double (*read)(void *what), void *what);
 
-/* Takes a tenant's name (any bytes) into a label value: escaped. Writes at most `size` bytes. */
+/* Takes a tenant's name (any bytes) into a label, `key="value"` and a NUL: escaped, what is not
+ * UTF-8 as U+FFFD, and cut at a character to stay within `size`, which has room for the key. */
 void telemetry_label(char *out, size_t size, const char *key, Str value);
 
 static inline void counter_add(Counter *counter, uint64_t n) {
