@@ -58,9 +58,13 @@ enum {
 
 /* ERR_INVALID says what is wrong with it. */
 MUST_USE ErrCode store_key_check(Str key, Error *err);
-/* The same, but it may be empty or end anywhere: `a/`, `a/b`. */
+/* The same, but it may be empty or end anywhere: `a/`, `a/b`; not in `.` or `..`, which some stores
+ * refuse. */
 MUST_USE ErrCode store_prefix_check(Str prefix, Error *err);
 
 /* --- one maker per driver; all strings are copied --- */
 /* Makes the folder when it isn't there. `clock` gives modified_ms. */
 MUST_USE ErrCode store_driver_fs(Str folder, const Clock *clock, StoreDriver **out, Error *err);
+/* s3://bucket/prefix, with signature v4 or (libs3) v2. */
+MUST_USE ErrCode store_driver_s3(const StoreOptions *options, StoreDriver **out, Error *err);
+MUST_USE ErrCode store_driver_s3v2(const StoreOptions *options, StoreDriver **out, Error *err);

@@ -11,11 +11,10 @@ static ErrCode check_part(Str part, bool last_of_prefix, Error *err) {
     if (part.len > STORE_PART_BYTES_MAX)
         return error_set(err, ERR_INVALID, "key: a part of %zu bytes, at most %d are allowed",
                          part.len, STORE_PART_BYTES_MAX);
-    if (last_of_prefix) return ERR_OK; /* `a/.` lists `a/.hidden`, and an empty part all of `a/` */
-    if (part.len == 0) return error_set(err, ERR_INVALID, "key: an empty part");
+    if (part.len == 0 && !last_of_prefix) return error_set(err, ERR_INVALID, "key: an empty part");
     if (str_equal(part, STR(".")) || str_equal(part, STR("..")))
         return error_set(err, ERR_INVALID, "key: a part that is '.' or '..'");
-    if (str_starts_with(part, STR(STORE_RESERVED)))
+    if (str_starts_with(part, STR(STORE_RESERVED)) && !last_of_prefix)
         return error_set(err, ERR_INVALID, "key: parts that begin with %s are reserved",
                          STORE_RESERVED);
     return ERR_OK;

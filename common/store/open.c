@@ -24,9 +24,19 @@ static ErrCode open_memory(const StoreOptions *options, Str rest, StoreDriver **
     return *out == NULL ? error_set(err, ERR_LIMIT, "out of memory") : ERR_OK;
 }
 
+static ErrCode open_s3(const StoreOptions *options, Str rest, StoreDriver **out, Error *err) {
+    (void)rest;
+    if (options->signature.len == 0 || str_equal(options->signature, STR("v4")))
+        return store_driver_s3(options, out, err);
+    if (str_equal(options->signature, STR("v2"))) return store_driver_s3v2(options, out, err);
+    return error_set(err, ERR_INVALID, "signature: '" STR_FMT "' is neither v4 nor v2",
+                     STR_ARG(options->signature));
+}
+
 static const Scheme schemes[] = {
     {STR_INIT("file:"), open_file},
     {STR_INIT("memory:"), open_memory},
+    {STR_INIT("s3://"), open_s3},
 };
 
 static ErrCode open_driver(const StoreOptions *options, StoreDriver **out, Error *err) {
