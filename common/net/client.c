@@ -19,6 +19,7 @@ enum {
     IDLE_MAX = 64,
     HEAD_BYTES_MAX = 256 << 10,
     READ_BUFFER_BYTES = 128 << 10,
+    EXPECT_TIMEOUT_MS = 100, /* for a 100 Continue; then the body is sent without */
 };
 
 struct HttpClient {
@@ -274,14 +275,20 @@ static ErrCode header_list(const HttpCall *call, Arena *arena, struct curl_slist
                 : (char *)str_format(arena, STR_FMT ": " STR_FMT, STR_ARG(name), STR_ARG(value))
                       .ptr;
     }
-    if (!has_type) list[count++].data = (char *)"Content-Type:"; /* else libcurl makes it a form */
-    list[count++].data = (char *)"Expect:"; /* a round trip before each large body isn't worth it */
+    /* libcurl 7.88 signs these two as headers although it then sends none: AWS' signature can't be
+     * had together with them. EXPECT_TIMEOUT_MS keeps the round trip short instead. */
+    if (call->aws_sigv4.len == 0) {
+        if (!has_type)
+            list[count++].data = (char *)"Content-Type:"; /* else libcurl makes it a form */
+        list[count++].data =
+            (char *)"Expect:"; /* a round trip before a large body isn't worth it */
+    }
     for (size_t i = 0; i < count; i++) {
         if (list[i].data == NULL)
             return error_set(err, ERR_LIMIT, "no memory left for the request's headers");
         list[i].next = i + 1 < count ? &list[i + 1] : NULL;
     }
-    *out = list;
+    *out = count > 0 ? list : NULL;
     return ERR_OK;
 }
 
@@ -351,6 +358,7 @@ static ErrCode set_call(HttpClient *client, Exchange *x, char *curl_error, Error
     /* Calls side by side use a connection each: multiplexing would only add framing. */
     curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(curl, CURLOPT_EXPECT_100_TIMEOUT_MS, (long)EXPECT_TIMEOUT_MS);
     curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, (long)READ_BUFFER_BYTES);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS,
                      (long)MIN(client->connect_timeout_ms, INT32_MAX));

@@ -50,7 +50,7 @@ typedef struct HttpCall {
      * x-amz-content-sha256: UNSIGNED-PAYLOAD saves the hashing. Every header in `headers` is signed
      * (and x-amz-security-token belongs there). libcurl 7.88 signs the query string as it stands:
      * give the parameters sorted, percent-encoded with capital hex digits, and with `=` even where
-     * the value is empty. */
+     * the value is empty. A body needs a Content-Type then: libcurl would name it a form. */
     Str aws_sigv4;
     Str user; /* access key; without aws_sigv4: basic authentication */
     Str password;
