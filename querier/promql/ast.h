@@ -198,8 +198,8 @@ struct PromqlExpr {
 
 /* ---- functions ---- */
 
-/* name, return type, variadic (-1: the last argument any number of times; n: the last n optional),
- * experimental, argument types (S scalar, V vector, M matrix, T string) */
+/* name, return type, variadic (-1: the last argument any number of times, also none; n: up to n
+ * times), experimental, argument types (S scalar, V vector, M matrix, T string) */
 #define PROMQL_FUNCTIONS(X)                                                                        \
     X(ABS, "abs", VECTOR, 0, false, "V")                                                           \
     X(ABSENT, "absent", VECTOR, 0, false, "V")                                                     \
@@ -229,13 +229,13 @@ struct PromqlExpr {
     X(DOUBLE_EXPONENTIAL_SMOOTHING, "double_exponential_smoothing", VECTOR, 0, true, "MSS")        \
     X(END, "end", SCALAR, 0, true, "")                                                             \
     X(EXP, "exp", VECTOR, 0, false, "V")                                                           \
-    X(FIRST_OVER_TIME, "first_over_time", VECTOR, 0, true, "M")                                    \
+    X(FIRST_OVER_TIME, "first_over_time", VECTOR, 0, false, "M")                                   \
     X(FLOOR, "floor", VECTOR, 0, false, "V")                                                       \
     X(HISTOGRAM_AVG, "histogram_avg", VECTOR, 0, false, "V")                                       \
     X(HISTOGRAM_COUNT, "histogram_count", VECTOR, 0, false, "V")                                   \
     X(HISTOGRAM_FRACTION, "histogram_fraction", VECTOR, 0, false, "SSV")                           \
     X(HISTOGRAM_QUANTILE, "histogram_quantile", VECTOR, 0, false, "SV")                            \
-    X(HISTOGRAM_QUANTILES, "histogram_quantiles", VECTOR, 9, true, "VTSSSSSSSSSS")                 \
+    X(HISTOGRAM_QUANTILES, "histogram_quantiles", VECTOR, 9, true, "VTSS")                         \
     X(HISTOGRAM_STDDEV, "histogram_stddev", VECTOR, 0, false, "V")                                 \
     X(HISTOGRAM_STDVAR, "histogram_stdvar", VECTOR, 0, false, "V")                                 \
     X(HISTOGRAM_SUM, "histogram_sum", VECTOR, 0, false, "V")                                       \
@@ -305,7 +305,7 @@ struct PromqlFunction {
     PromqlType type;
     int variadic;
     bool experimental;
-    PromqlType args[12];
+    PromqlType args[8];
     unsigned arg_count;
 };
 
