@@ -77,6 +77,10 @@ MUST_USE ErrCode s3_send(S3 *s3, const S3Request *request, Arena *arena, HttpAns
  * `lost`. */
 ErrCode s3_fail(const HttpAnswer *answer, S3Failure *failure, Error *err);
 
+/* How long to wait after the count-th attempt: random, at most doubling; longer when the store
+ * asked for `less`. */
+uint64_t s3_backoff_ms(unsigned count, bool less);
+
 /* Size from the caller; tag and time from the answer's headers. */
 void s3_describe(const HttpAnswer *answer, uint64_t size, StoreObject *out);
 /* Copies a tag, with quotes around it; ERR_CORRUPT: longer than a StoreTag. */

@@ -323,24 +323,26 @@ static ErrCode attempt(S3 *s3, const S3Request *request, Prepared *prepared, con
     return request->check(request->check_context, answer, failure, err);
 }
 
-static uint64_t backoff_ms(unsigned attempt_count, Again when, const HttpAnswer *answer) {
-    uint64_t most = when == AGAIN_SLOWER ? BACKOFF_THROTTLED_MS : BACKOFF_MS;
+uint64_t s3_backoff_ms(unsigned count, bool less) {
+    uint64_t most = (uint64_t)(less ? BACKOFF_THROTTLED_MS : BACKOFF_MS) << MIN(count - 1, 10u);
+
+    return random_u64() % (MIN(most, BACKOFF_MS_MAX) + 1);
+}
+
+/* Retry-After: seconds, or a date. */
+static uint64_t retry_after_ms(const HttpAnswer *answer) {
     Str after = http_answer_header(answer, "retry-after");
-    uint64_t ms, seconds;
+    uint64_t seconds = 0;
+    char text[64];
+    int64_t at;
 
-    most = MIN(most << MIN(attempt_count - 1, 10u), BACKOFF_MS_MAX);
-    ms = random_u64() % (most + 1);
-    if (after.len == 0) return ms;
+    if (after.len == 0) return 0;
     if (!str_to_u64(after, &seconds)) {
-        char text[64];
-        int64_t at;
-
         copy_printable(text, sizeof text, after);
-        at = (int64_t)curl_getdate(text, NULL);
-        at = at < 0 ? 0 : at - clock_now_ms(clock_system()) / 1000;
-        seconds = at > 0 ? (uint64_t)at : 0;
+        at = (int64_t)curl_getdate(text, NULL) - clock_now_ms(clock_system()) / 1000;
+        if (at > 0) seconds = (uint64_t)at;
     }
-    return MAX(ms, MIN(seconds, RETRY_AFTER_MS_MAX / 1000) * 1000);
+    return MIN(seconds, RETRY_AFTER_MS_MAX / 1000) * 1000;
 }
 
 static ErrCode send_repeatedly(S3 *s3, const S3Request *request, Arena *arena, HttpAnswer *out,
@@ -372,7 +374,7 @@ static ErrCode send_repeatedly(S3 *s3, const S3Request *request, Arena *arena, H
             return code == ERR_TIMEOUT ? ERR_UNAVAILABLE : code;
         }
         counter_add(s3->retries, 1);
-        clock_sleep_ms(backoff_ms(count, when, &answer));
+        clock_sleep_ms(MAX(s3_backoff_ms(count, when == AGAIN_SLOWER), retry_after_ms(&answer)));
     }
 }
 

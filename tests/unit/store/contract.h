@@ -26,6 +26,8 @@ typedef struct Contract {
 static Store *contract_store;
 /* How many keys the test of long lists makes: more than one page, where there are pages. */
 static unsigned contract_list_keys = 120;
+/* Whether keys may hold spaces: libs3 writes them as `+`. */
+static bool contract_spaces = true;
 
 static Str key_of(Contract *c, const char *name) {
     return str_format(c->arena, "%s/%s", c->folder, name);
@@ -400,13 +402,18 @@ static void a_list_is_in_byte_order_of_whole_keys(void **state) {
     Contract *c = *state;
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (!contract_spaces && strchr(names[i], ' ') != NULL) continue;
         put(c, names[i], str_of(names[i]));
         assert_str(get_all(c, names[i]), str_of(names[i]));
     }
-    assert_str(list_of(c, ""), STR("B\na-b\na.b\na/&<>'\na/=?\na/b\na/b c+d\na/b%2Fe\na/b.c/d\n"
-                                   "a0\nz/e\nz/\xc3\xa9\nz/\xe2\x82\xac\n"));
-    assert_str(list_of(c, "a/b"), STR("a/b\na/b c+d\na/b%2Fe\na/b.c/d\n"));
-    assert_str(list_of(c, "a/b "), STR("a/b c+d\n"));
+    assert_str(list_of(c, ""),
+               contract_spaces ? STR("B\na-b\na.b\na/&<>'\na/=?\na/b\na/b c+d\na/b%2Fe\na/b.c/d\n"
+                                     "a0\nz/e\nz/\xc3\xa9\nz/\xe2\x82\xac\n")
+                               : STR("B\na-b\na.b\na/&<>'\na/=?\na/b\na/b%2Fe\na/b.c/d\n"
+                                     "a0\nz/e\nz/\xc3\xa9\nz/\xe2\x82\xac\n"));
+    assert_str(list_of(c, "a/b"), contract_spaces ? STR("a/b\na/b c+d\na/b%2Fe\na/b.c/d\n")
+                                                  : STR("a/b\na/b%2Fe\na/b.c/d\n"));
+    if (contract_spaces) assert_str(list_of(c, "a/b "), STR("a/b c+d\n"));
     assert_str(list_of(c, "z/"), STR("z/e\nz/\xc3\xa9\nz/\xe2\x82\xac\n"));
     assert_str(list_of(c, "a/b.c/d"), STR("a/b.c/d\n"));
     assert_str(list_of(c, "nothing/here"), STR(""));
