@@ -13,21 +13,23 @@
 #include "common/batch/matcher.h"
 #include "querier/exec/symbols.h"
 
-/* What one query carries everywhere. Made per request; the engine charges what it holds to `arena`. */
+/* What one query carries everywhere. Made per request; the engine charges what it holds to `arena`.
+ */
 typedef struct QueryContext {
     Arena *arena;
     Symbols *symbols;
-    Pool *pool;                  /* for parallel work within the query; NULL: none */
-    const atomic_bool *cancelled; /* the client hung up; NULL: never */
-    uint64_t deadline_ns;        /* clock_monotonic_ns(); 0: none */
-    uint64_t samples_max;        /* samples held by the query at once; 0: no limit */
-    uint64_t series_max;         /* series per selector; 0: no limit */
+    Pool *pool;                    /* for parallel work within the query; NULL: none */
+    const atomic_bool *cancelled;  /* the client hung up; NULL: never */
+    uint64_t deadline_ns;          /* clock_monotonic_ns(); 0: none */
+    uint64_t samples_max;          /* samples held by the query at once; 0: no limit */
+    uint64_t series_max;           /* series per selector; 0: no limit */
     _Atomic uint64_t samples_read; /* for statistics */
     _Atomic uint64_t samples_held;
     _Atomic uint64_t samples_peak;
 } QueryContext;
 
-/* ERR_CANCELLED or ERR_TIMEOUT when the query should stop. Cheap: asked every few thousand steps. */
+/* ERR_CANCELLED or ERR_TIMEOUT when the query should stop. Cheap: asked every few thousand steps.
+ */
 MUST_USE ErrCode query_check(const QueryContext *query, Error *err);
 
 /* One series' samples in [min, max] of the selection, sorted by time, no time twice. `times` may

@@ -9,11 +9,13 @@
 
 typedef struct Symbols Symbols;
 
-/* Lives in `arena`. NULL: out of budget. Id 0 is always the empty string, SYMBOL_NAME "__name__". */
+/* Lives in `arena`. NULL: out of budget. Id 0 is always the empty string, SYMBOL_NAME "__name__".
+ */
 Symbols *symbols_new(Arena *arena);
 /* The string's id, made when new (bytes are copied into the arena). SYMBOL_NONE: out of budget. */
 uint32_t symbols_add(Symbols *symbols, Str s);
-/* As symbols_add, but keeps pointing to the caller's bytes, which must live as long as the query. */
+/* As symbols_add, but keeps pointing to the caller's bytes, which must live as long as the query.
+ */
 uint32_t symbols_add_borrowed(Symbols *symbols, Str s);
 uint32_t symbols_find(const Symbols *symbols, Str s); /* SYMBOL_NONE when unknown */
 Str symbols_str(const Symbols *symbols, uint32_t id);

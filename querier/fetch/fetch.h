@@ -16,5 +16,5 @@ typedef struct FetchOptions {
 
 /* `tenants`: one, or several for a federated query, whose series get the label __tenant_id__.
  * Lives in `arena`, as do `stats`, which add up what the query read. NULL: out of budget. */
-SeriesSource *fetch_source_new(const FetchOptions *options, const Str *tenants,
-                               size_t tenant_count, BlockStats *stats, Arena *arena);
+SeriesSource *fetch_source_new(const FetchOptions *options, const Str *tenants, size_t tenant_count,
+                               BlockStats *stats, Arena *arena);

@@ -40,14 +40,15 @@ static ErrCode map_pairs(QueryContext *query, const MetricsSelection *selection,
 }
 
 /* Labels of one series, with __tenant_id__ put where its name sorts when there are many tenants. */
-static uint32_t write_labels(const Symbols *symbols, const Label *map,
-                             const SelectedSeries *series, const Label *tenant, Label *out) {
+static uint32_t write_labels(const Symbols *symbols, const Label *map, const SelectedSeries *series,
+                             const Label *tenant, Label *out) {
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < series->pair_count; i++) {
         Label label = map[series->pairs[i]];
 
-        if (tenant != NULL && str_compare(symbols_str(symbols, label.name), STR("__tenant_id__")) > 0) {
+        if (tenant != NULL &&
+            str_compare(symbols_str(symbols, label.name), STR("__tenant_id__")) > 0) {
             out[count++] = *tenant;
             tenant = NULL;
         }
@@ -126,8 +127,8 @@ static ErrCode merge_part(FetchSource *fetch, QueryContext *query, const Part *p
         uint32_t index;
 
         if ((s & 4095) == 4095) TRY(query_check(query, err));
-        set.count = write_labels(query->symbols, map, series, federated ? &tenant : NULL,
-                                 labels + used);
+        set.count =
+            write_labels(query->symbols, map, series, federated ? &tenant : NULL, labels + used);
         if (unique) {
             index = (uint32_t)out->count;
             out->labels[out->count++] = set;

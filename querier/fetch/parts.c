@@ -46,8 +46,8 @@ static ErrCode block_job(BlockJobs *all, BlockJob *job, Error *err) {
     TRY(block_open(fetch->options.cache, job->entry->key, job->entry->size, job->arena,
                    fetch->stats, &block, err));
     if (!all->exemplars)
-        return block_metrics_select(block, &select, job->arena, fetch->stats,
-                                    &job->part->selection, err);
+        return block_metrics_select(block, &select, job->arena, fetch->stats, &job->part->selection,
+                                    err);
 
     const SelectedExemplar **exemplars;
     size_t *counts;
@@ -95,8 +95,8 @@ static ErrCode head_parts(FetchSource *fetch, QueryContext *query, const SelectR
         *part = (Part){.selection = selections[s], .tenant = tenant};
         if (!exemplars) continue;
         size_t series_count = selections[s].series_count;
-        const SelectedExemplar **items = ARENA_ARRAY(query->arena, const SelectedExemplar *,
-                                                     series_count);
+        const SelectedExemplar **items =
+            ARENA_ARRAY(query->arena, const SelectedExemplar *, series_count);
         size_t *counts = ARENA_ARRAY(query->arena, size_t, series_count);
 
         if (items == NULL || counts == NULL)
@@ -111,9 +111,9 @@ static ErrCode head_parts(FetchSource *fetch, QueryContext *query, const SelectR
     return ERR_OK;
 }
 
-static ErrCode block_parts_of(FetchSource *fetch, QueryContext *query,
-                              const SelectRequest *request, bool exemplars, Str tenant,
-                              const ManifestSnapshot *snapshot, Parts *out, Error *err) {
+static ErrCode block_parts_of(FetchSource *fetch, QueryContext *query, const SelectRequest *request,
+                              bool exemplars, Str tenant, const ManifestSnapshot *snapshot,
+                              Parts *out, Error *err) {
     const ManifestEntry **entries;
     BlockJobs all = {fetch, query, request, exemplars, NULL};
 
@@ -129,10 +129,11 @@ static ErrCode block_parts_of(FetchSource *fetch, QueryContext *query,
         out->items[i].tenant = tenant;
         /* An arena serves one thread: each job has its own, charged to the same budget. */
         *job = (BlockJob){.entry = entries[i],
-                          .arena = out->count == 1 ? query->arena : arena_new(0, arena_budget(query->arena)),
+                          .arena = out->count == 1 ? query->arena
+                                                   : arena_new(0, arena_budget(query->arena)),
                           .part = &out->items[i]};
-        if (job->arena == NULL || (job->arena != query->arena &&
-                                   !arena_on_free(query->arena, arena_release, job->arena)))
+        if (job->arena == NULL ||
+            (job->arena != query->arena && !arena_on_free(query->arena, arena_release, job->arena)))
             return error_set(err, ERR_LIMIT, "the query's memory limit is reached");
     }
     if (query->pool != NULL && out->count > 1)

@@ -180,9 +180,8 @@ static ErrCode decode_piece(SeriesScratch *scratch, const ChunkView *chunk, Piec
         const NativeHistogram **histograms;
 
         TRY(histograms_decode(chunk, arena, &histograms, err));
-        piece->samples = (ChunkSamples){.histogram_times = times,
-                                        .histograms = histograms,
-                                        .histogram_count = chunk->count};
+        piece->samples = (ChunkSamples){
+            .histogram_times = times, .histograms = histograms, .histogram_count = chunk->count};
         return ERR_OK;
     }
     if (chunk->kind != CHUNK_FLOATS)
@@ -347,7 +346,8 @@ static void trim(SeriesSamples *samples, int64_t min_ms, int64_t max_ms) {
         samples->count = end > first ? end - first : 0;
     }
     if (samples->histogram_count > 0) {
-        size_t first = first_at_or_after(samples->histogram_times, samples->histogram_count, min_ms);
+        size_t first =
+            first_at_or_after(samples->histogram_times, samples->histogram_count, min_ms);
         size_t end = max_ms == INT64_MAX ? samples->histogram_count
                                          : first_at_or_after(samples->histogram_times,
                                                              samples->histogram_count, max_ms + 1);

@@ -85,8 +85,8 @@ static ErrCode labels_of_all(FetchSource *fetch, QueryContext *query, Str tenant
 
         code = query_check(query, err);
         if (code == ERR_OK)
-            code = block_open(fetch->options.cache, entries[i]->key, entries[i]->size,
-                              query->arena, fetch->stats, &block, err);
+            code = block_open(fetch->options.cache, entries[i]->key, entries[i]->size, query->arena,
+                              fetch->stats, &block, err);
         if (code == ERR_OK)
             code = block_metrics_labels(block, tenant, name, query->arena, fetch->stats, &items,
                                         &item_count, err);
@@ -235,8 +235,8 @@ static ErrCode source_exemplars(SeriesSource *source, QueryContext *query,
         }
     for (size_t i = 0; i < set.count; i++) {
         if (counts[i] == 0) continue;
-        series[used++] = (ExemplarSeries){set.labels[i], items[i],
-                                          exemplars_unique(items[i], counts[i])};
+        series[used++] =
+            (ExemplarSeries){set.labels[i], items[i], exemplars_unique(items[i], counts[i])};
     }
     *out = series;
     *out_count = used;
@@ -303,13 +303,12 @@ static ErrCode source_metadata(SeriesSource *source, QueryContext *query, Str me
         for (size_t i = 0; code == ERR_OK && i < entry_count; i++) {
             const Block *block;
 
-            code = block_open(fetch->options.cache, entries[i]->key, entries[i]->size,
-                              query->arena, fetch->stats, &block, err);
+            code = block_open(fetch->options.cache, entries[i]->key, entries[i]->size, query->arena,
+                              fetch->stats, &block, err);
             if (code == ERR_OK)
                 code = block_metrics_metadata_read(block, fetch->tenants[t], query->arena,
                                                    fetch->stats, &items, &count, err);
-            if (code == ERR_OK)
-                code = metadata_add(query->arena, &list, items, count, metric, err);
+            if (code == ERR_OK) code = metadata_add(query->arena, &list, items, count, metric, err);
         }
         manifest_snapshot_unref(snapshot);
         TRY(code);
@@ -327,8 +326,8 @@ static ErrCode source_metadata(SeriesSource *source, QueryContext *query, Str me
     return ERR_OK;
 }
 
-SeriesSource *fetch_source_new(const FetchOptions *options, const Str *tenants,
-                               size_t tenant_count, BlockStats *stats, Arena *arena) {
+SeriesSource *fetch_source_new(const FetchOptions *options, const Str *tenants, size_t tenant_count,
+                               BlockStats *stats, Arena *arena) {
     FetchSource *fetch = ARENA_NEW(arena, FetchSource);
 
     if (fetch == NULL) return NULL;

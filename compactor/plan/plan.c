@@ -1,0 +1,250 @@
+#include "compactor/plan/plan.h"
+
+#include <stdlib.h>
+
+static const int64_t windows_ms[] = {2 * 3600000LL, 12 * 3600000LL, 24 * 3600000LL};
+
+/* A window whose end is this long past gets hardly any more data. */
+enum { WINDOW_SETTLES_MS = 10 * 60000 };
+
+static ErrCode out_of_memory(Error *err) {
+    return error_set(err, ERR_LIMIT, "compactor: out of memory");
+}
+
+int64_t plan_keep_from(const PlanOptions *options, Str tenant, Signal signal) {
+    TenantLimits limits;
+    int64_t retention;
+
+    tenants_limits(options->tenants, tenant, &limits);
+    retention = signal == SIGNAL_METRICS ? limits.retention_metrics_ms
+                : signal == SIGNAL_LOGS  ? limits.retention_logs_ms
+                                         : limits.retention_traces_ms;
+    return retention <= 0 ? INT64_MIN : options->now_ms - retention;
+}
+
+/* ---- expired objects ---- */
+
+static bool is_expired(const PlanOptions *options, const ManifestEntry *entry) {
+    for (size_t p = 0; p < entry->part_count; p++)
+        if (entry->parts[p].max_ms >=
+            plan_keep_from(options, entry->parts[p].tenant, entry->parts[p].signal))
+            return false;
+    return true;
+}
+
+static ErrCode plan_drop(const ManifestEntry *entries, size_t count, const PlanOptions *options,
+                         Arena *arena, Plan *out, Error *err) {
+    out->replaced = ARENA_ARRAY(arena, const ManifestEntry *, count);
+    if (out->replaced == NULL) return out_of_memory(err);
+    out->replaced_count = 0;
+    for (size_t i = 0; i < count; i++)
+        if (is_expired(options, &entries[i])) out->replaced[out->replaced_count++] = &entries[i];
+    if (out->replaced_count > 0) out->kind = PLAN_DROP;
+    return ERR_OK;
+}
+
+/* ---- segments ---- */
+
+typedef struct SegmentPart {
+    Str tenant;
+    Signal signal;
+    const ManifestEntry *entry;
+    size_t order;
+} SegmentPart;
+
+static int compare_parts(const void *a, const void *b) {
+    const SegmentPart *x = a, *y = b;
+    int order = str_compare(x->tenant, y->tenant);
+
+    if (order == 0) order = (int)x->signal - (int)y->signal;
+    return order != 0 ? order : (x->order > y->order) - (x->order < y->order);
+}
+
+static ErrCode segment_parts(const Plan *plan, Arena *arena, SegmentPart **out, size_t *count,
+                             Error *err) {
+    size_t total = 0;
+
+    for (size_t s = 0; s < plan->replaced_count; s++) total += plan->replaced[s]->part_count;
+    *out = ARENA_ARRAY(arena, SegmentPart, total);
+    if (*out == NULL) return out_of_memory(err);
+    *count = 0;
+    for (size_t s = 0; s < plan->replaced_count; s++)
+        for (size_t p = 0; p < plan->replaced[s]->part_count; p++) {
+            const BlockPart *part = &plan->replaced[s]->parts[p];
+
+            (*out)[(*count)++] = (SegmentPart){part->tenant, part->signal, plan->replaced[s], s};
+        }
+    if (*count > 1) qsort(*out, *count, sizeof **out, compare_parts);
+    return ERR_OK;
+}
+
+static ErrCode plan_split(const ManifestEntry *entries, size_t count, const PlanOptions *options,
+                          Arena *arena, Plan *out, Error *err) {
+    const ManifestEntry **sources;
+    SegmentPart *parts;
+    size_t part_count = 0;
+
+    out->replaced = ARENA_ARRAY(arena, const ManifestEntry *, PLAN_SEGMENTS_MAX);
+    if (out->replaced == NULL) return out_of_memory(err);
+    for (size_t i = 0; i < count && out->replaced_count < PLAN_SEGMENTS_MAX; i++)
+        if (entries[i].level == 0) out->replaced[out->replaced_count++] = &entries[i];
+    if (out->replaced_count == 0) return ERR_OK;
+    TRY(segment_parts(out, arena, &parts, &part_count, err));
+    out->jobs = ARENA_ARRAY(arena, MergeJob, part_count);
+    sources = ARENA_ARRAY(arena, const ManifestEntry *, part_count);
+    if (out->jobs == NULL || sources == NULL) return out_of_memory(err);
+    for (size_t i = 0; i < part_count; i++) {
+        MergeJob *job = out->job_count == 0 ? NULL : &out->jobs[out->job_count - 1];
+
+        sources[i] = parts[i].entry;
+        if (job != NULL && job->signal == parts[i].signal &&
+            str_equal(job->tenant, parts[i].tenant)) {
+            job->source_count++;
+            continue;
+        }
+        out->jobs[out->job_count++] = (MergeJob){
+            .tenant = parts[i].tenant,
+            .signal = parts[i].signal,
+            .sources = &sources[i],
+            .source_count = 1,
+            .level = 1,
+            .keep_from_ms = plan_keep_from(options, parts[i].tenant, parts[i].signal),
+        };
+    }
+    out->kind = PLAN_SPLIT;
+    return ERR_OK;
+}
+
+/* ---- blocks ---- */
+
+static int compare_blocks(const void *a, const void *b) {
+    const ManifestEntry *x = *(const ManifestEntry *const *)a,
+                        *y = *(const ManifestEntry *const *)b;
+    int order = str_compare(x->parts[0].tenant, y->parts[0].tenant);
+
+    if (order == 0) order = (int)x->parts[0].signal - (int)y->parts[0].signal;
+    if (order != 0) return order;
+    if (x->parts[0].min_ms != y->parts[0].min_ms)
+        return x->parts[0].min_ms < y->parts[0].min_ms ? -1 : 1;
+    return str_compare(x->key, y->key);
+}
+
+static int by_age(const void *a, const void *b) {
+    const ManifestEntry *x = *(const ManifestEntry *const *)a,
+                        *y = *(const ManifestEntry *const *)b;
+
+    if (x->created_ms != y->created_ms) return x->created_ms < y->created_ms ? -1 : 1;
+    return str_compare(x->key, y->key);
+}
+
+static bool same_owner(const ManifestEntry *a, const ManifestEntry *b) {
+    return a->parts[0].signal == b->parts[0].signal &&
+           str_equal(a->parts[0].tenant, b->parts[0].tenant);
+}
+
+static int64_t window_of(int64_t time_ms, int64_t window_ms) {
+    int64_t window = time_ms / window_ms;
+
+    return time_ms % window_ms < 0 ? window - 1 : window;
+}
+
+static void merge_group(const PlanOptions *options, const ManifestEntry **group, size_t count,
+                        MergeJob *job, Plan *out) {
+    uint32_t level = 0;
+
+    for (size_t i = 0; i < count; i++) level = MAX(level, group[i]->level);
+    qsort(group, count, sizeof *group, by_age);
+    *job = (MergeJob){
+        .tenant = group[0]->parts[0].tenant,
+        .signal = group[0]->parts[0].signal,
+        .sources = group,
+        .source_count = count,
+        .level = level + 1,
+        .keep_from_ms =
+            plan_keep_from(options, group[0]->parts[0].tenant, group[0]->parts[0].signal),
+    };
+    out->kind = PLAN_MERGE;
+    out->jobs = job;
+    out->job_count = 1;
+    out->replaced = group;
+    out->replaced_count = count;
+}
+
+/* The first group of one window that is worth merging, from the sorted blocks. `group` has room
+ * for all. */
+static size_t find_group(const PlanOptions *options, const ManifestEntry **blocks, size_t count,
+                         int64_t window_ms, const ManifestEntry **group) {
+    for (size_t first = 0; first < count;) {
+        int64_t window = window_of(blocks[first]->parts[0].min_ms, window_ms);
+        uint64_t bytes = 0;
+        size_t used = 0, i = first;
+        bool settled = (window + 1) * window_ms + WINDOW_SETTLES_MS <= options->now_ms;
+
+        for (; i < count && same_owner(blocks[first], blocks[i]) &&
+               window_of(blocks[i]->parts[0].min_ms, window_ms) == window;
+             i++) {
+            /* What reaches into the next window is left to a wider one, but for the widest. */
+            if (window_of(blocks[i]->parts[0].max_ms, window_ms) != window &&
+                window_ms != windows_ms[ARRAY_LEN(windows_ms) - 1])
+                continue;
+            if (bytes + blocks[i]->size > options->block_bytes_max) continue;
+            bytes += blocks[i]->size;
+            group[used++] = blocks[i];
+        }
+        if (used >= PLAN_MERGE_AT || (used >= 2 && settled)) return used;
+        first = i;
+    }
+    return 0;
+}
+
+/* A block that is in good part past its retention is written anew without that part. */
+static bool needs_trim(const PlanOptions *options, const ManifestEntry *entry) {
+    const BlockPart *part = &entry->parts[0];
+    int64_t keep_from = plan_keep_from(options, part->tenant, part->signal);
+
+    if (keep_from <= part->min_ms) return false;
+    return keep_from - part->min_ms > (part->max_ms - part->min_ms) / 10;
+}
+
+static ErrCode plan_merge(const ManifestEntry *entries, size_t count, const PlanOptions *options,
+                          Arena *arena, Plan *out, Error *err) {
+    const ManifestEntry **blocks = ARENA_ARRAY(arena, const ManifestEntry *, count);
+    const ManifestEntry **group = ARENA_ARRAY(arena, const ManifestEntry *, count);
+    MergeJob *job = ARENA_NEW(arena, MergeJob);
+    size_t used = 0;
+
+    if (blocks == NULL || group == NULL || job == NULL) return out_of_memory(err);
+    for (size_t i = 0; i < count; i++)
+        if (entries[i].level > 0 && entries[i].part_count == 1) blocks[used++] = &entries[i];
+    for (size_t i = 0; i < used; i++)
+        if (needs_trim(options, blocks[i])) {
+            group[0] = blocks[i];
+            merge_group(options, group, 1, job, out);
+            return ERR_OK;
+        }
+    if (used > 1) qsort(blocks, used, sizeof *blocks, compare_blocks);
+    for (size_t w = 0; w < ARRAY_LEN(windows_ms); w++) {
+        size_t found = find_group(options, blocks, used, windows_ms[w], group);
+
+        if (found == 0) continue;
+        merge_group(options, group, found, job, out);
+        return ERR_OK;
+    }
+    return ERR_OK;
+}
+
+ErrCode plan_next(const ManifestSnapshot *snapshot, const PlanOptions *options, Arena *arena,
+                  Plan *out, Error *err) {
+    size_t count;
+    const ManifestEntry *entries = manifest_entries(snapshot, &count);
+
+    *out = (Plan){.kind = PLAN_NOTHING};
+    if (count == 0) return ERR_OK;
+    TRY(plan_drop(entries, count, options, arena, out, err));
+    if (out->kind != PLAN_NOTHING) return ERR_OK;
+    *out = (Plan){.kind = PLAN_NOTHING};
+    TRY(plan_split(entries, count, options, arena, out, err));
+    if (out->kind != PLAN_NOTHING) return ERR_OK;
+    *out = (Plan){.kind = PLAN_NOTHING};
+    return plan_merge(entries, count, options, arena, out, err);
+}

@@ -1,0 +1,49 @@
+#pragma once
+/*
+ * plan.h: what a compactor does next, from a snapshot alone. Pure: no store, no clock of its own.
+ */
+#include "common/manifest/manifest.h"
+#include "common/tenant/tenant.h"
+
+/* Merge `sources`' parts of one tenant and signal into one block. */
+typedef struct MergeJob {
+    Str tenant;
+    Signal signal;
+    const ManifestEntry **sources; /* oldest first */
+    size_t source_count;
+    uint32_t level;       /* of the result */
+    int64_t keep_from_ms; /* older samples are past the tenant's retention */
+} MergeJob;
+
+typedef enum PlanKind {
+    PLAN_NOTHING,
+    PLAN_SPLIT, /* all jobs together replace `replaced` segments */
+    PLAN_MERGE, /* one job replaces its sources */
+    PLAN_DROP,  /* `replaced` are removed, nothing comes in their place */
+} PlanKind;
+
+typedef struct Plan {
+    PlanKind kind;
+    MergeJob *jobs;
+    size_t job_count;
+    const ManifestEntry **replaced;
+    size_t replaced_count;
+} Plan;
+
+typedef struct PlanOptions {
+    Tenants *tenants;
+    int64_t now_ms;
+    uint64_t block_bytes_max;
+} PlanOptions;
+
+enum {
+    PLAN_SEGMENTS_MAX = 64, /* split at a time */
+    PLAN_MERGE_AT = 4,      /* blocks in an open window */
+};
+
+/* Drop first, then split, then merge, smallest window first. In `arena`, pointing into `snapshot`.
+ */
+MUST_USE ErrCode plan_next(const ManifestSnapshot *snapshot, const PlanOptions *options,
+                           Arena *arena, Plan *out, Error *err);
+/* Samples of this tenant and signal before this are to go; INT64_MIN: keep all. */
+int64_t plan_keep_from(const PlanOptions *options, Str tenant, Signal signal);

@@ -1,0 +1,326 @@
+/*
+ * call.c: a request's way: tenant and limits on the loop, the endpoint on the query pool, an answer
+ * in Prometheus' shape whatever happened.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/clock.h"
+#include "common/base/json.h"
+#include "common/base/log.h"
+#include "common/base/telemetry.h"
+#include "querier/api/internal.h"
+
+enum { TENANTS_MAX = 64, RESPONSE_BYTES_MAX = 1 << 30 };
+
+typedef struct EndpointContext {
+    Querier *querier;
+    const ApiEndpoint *endpoint;
+} EndpointContext;
+
+/* ---- answers ---- */
+
+void api_begin_data(Buf *out) {
+    buf_append_str(out, STR("{\"status\":\"success\",\"data\":"));
+}
+
+void api_end_data(Buf *out, bool truncated) {
+    if (truncated) buf_append_str(out, STR(",\"warnings\":[\"results truncated due to limit\"]"));
+    buf_append_byte(out, '}');
+}
+
+ErrCode api_out_of_memory(Error *err) {
+    return error_set(err, ERR_LIMIT,
+                     "the query's memory limit is reached: narrow the query, or "
+                     "raise limits.query_bytes_max or memory.limit");
+}
+
+void api_write_labels(Buf *out, const Symbols *symbols, LabelSet labels) {
+    buf_append_byte(out, '{');
+    for (uint32_t i = 0; i < labels.count; i++) {
+        if (i > 0) buf_append_byte(out, ',');
+        json_append_string(out, symbols_str(symbols, labels.labels[i].name));
+        buf_append_byte(out, ':');
+        json_append_string(out, symbols_str(symbols, labels.labels[i].value));
+    }
+    buf_append_byte(out, '}');
+}
+
+/* Prometheus' error types and their statuses (web/api/v1). */
+static const char *error_type_of(ErrCode code, int *status) {
+    switch (code) {
+    case ERR_INVALID:
+        *status = 400;
+        return "bad_data";
+    case ERR_UNSUPPORTED:
+    case ERR_LIMIT:
+        *status = 422;
+        return "execution";
+    case ERR_DENIED:
+        *status = 403;
+        return "bad_data";
+    case ERR_RATE:
+        *status = 429;
+        return "too_many_requests";
+    case ERR_TIMEOUT:
+        *status = 503;
+        return "timeout";
+    case ERR_CANCELLED:
+        *status = 499;
+        return "canceled";
+    case ERR_NOT_FOUND:
+        *status = 404;
+        return "not_found";
+    case ERR_UNAVAILABLE:
+        *status = 503;
+        return "unavailable";
+    default:
+        *status = 500;
+        return "internal";
+    }
+}
+
+static void answer_error(HttpRequest *request, const char *type, const Error *err) {
+    CLEANUP_IN_PLACE(buf_done) Buf out;
+    int status;
+    const char *by_code = error_type_of(err->code, &status);
+
+    if (type != NULL && type[0] == 'e') status = 422;
+    if (err->code == ERR_RATE || err->code == ERR_UNAVAILABLE)
+        http_set_header(request, "Retry-After", STR("1"));
+    buf_init(&out, KIB(64));
+    buf_printf(&out, "{\"status\":\"error\",\"errorType\":\"%s\",\"error\":",
+               type != NULL ? type : by_code);
+    json_append_string(&out, str_of(err->text));
+    buf_append_byte(&out, '}');
+    http_respond_buf(request, status, "application/json", &out);
+}
+
+/* ---- the way of a call ---- */
+
+static void log_slow(const ApiCall *call, double seconds) {
+    const QuerierOptions *options = &call->querier->options;
+    Str query = {0};
+
+    if (options->slow_ms <= 0 || seconds * 1000 < (double)options->slow_ms) return;
+    counter_add(call->querier->slow_total, 1);
+    (void)api_param(call, "query", &query);
+    LOG_WARN("slow query", LOG_STR("tenant", call->tenants[0]),
+             LOG_CSTR("endpoint", call->endpoint->path),
+             LOG_STR("query", str_slice(query, 0, 1024)), LOG_DOUBLE("seconds", seconds),
+             LOG_U64("samples", atomic_load(&((ApiCall *)call)->query.samples_read)),
+             LOG_U64("gets", atomic_load(&((ApiCall *)call)->stats.gets)),
+             LOG_U64("get_bytes", atomic_load(&((ApiCall *)call)->stats.get_bytes)),
+             LOG_U64("memory_peak", atomic_load(&((ApiCall *)call)->budget.peak)));
+}
+
+static ErrCode prepare(ApiCall *call, Error *err) {
+    Querier *querier = call->querier;
+    int64_t timeout_ms, asked_ms;
+
+    call->arena = arena_new(0, &call->budget);
+    call->query.symbols = symbols_new(call->arena);
+    call->source = fetch_source_new(&querier->options.fetch, call->tenants, call->tenant_count,
+                                    &call->stats, call->arena);
+    if (call->query.symbols == NULL || call->source == NULL) return api_out_of_memory(err);
+    timeout_ms = call->limits.query_timeout_ms;
+    TRY(api_duration_param(call, "timeout", 0, &asked_ms, err));
+    if (asked_ms > 0 && (timeout_ms <= 0 || asked_ms < timeout_ms)) timeout_ms = asked_ms;
+    call->query.arena = call->arena;
+    call->query.pool = querier->pool;
+    call->query.cancelled = http_cancel_flag(call->request);
+    call->query.samples_max = call->limits.query_samples_max;
+    call->query.series_max = call->limits.query_series_max;
+    if (timeout_ms > 0)
+        call->query.deadline_ns = call->started_ns + (uint64_t)timeout_ms * 1000000u;
+    return query_check(&call->query, err);
+}
+
+static void run_call(void *context) {
+    ApiCall *call = context;
+    ScheduledTask task = call->task; /* the call goes with its request */
+    CLEANUP_IN_PLACE(buf_done) Buf out;
+    Error err = {0};
+    ErrCode code;
+    double seconds;
+
+    buf_init(&out, RESPONSE_BYTES_MAX);
+    code = prepare(call, &err);
+    if (code == ERR_OK) code = call->endpoint->run(call, &out, &err);
+    if (code == ERR_OK && buf_failed(&out))
+        code = error_set(&err, ERR_LIMIT, "the answer is larger than %d bytes: ask for less",
+                         RESPONSE_BYTES_MAX);
+    seconds = (double)(clock_monotonic_ns(clock_system()) - call->started_ns) / 1e9;
+    histogram_observe(call->querier->seconds, seconds);
+    log_slow(call, seconds);
+    /* What points into heads and pages goes before the answer does: it may be the last to hold
+     * them, and the client need not wait for that, but nothing may touch the call afterwards. */
+    arena_free(call->arena);
+    if (code != ERR_OK) {
+        err.code = code;
+        answer_error(call->request, call->error_type, &err);
+    } else if (!call->answered) {
+        http_respond_buf(call->request, call->status != 0 ? call->status : 200,
+                         call->content_type != NULL ? call->content_type : "application/json",
+                         &out);
+    }
+    scheduler_finished(&task);
+}
+
+/* `a|b|c` asks several tenants at once. */
+static ErrCode read_tenants(ApiCall *call, Error *err) {
+    Str header = http_header(call->request, "X-Scope-OrgID"), rest = header;
+    Arena *arena = http_arena(call->request);
+    Str *tenants = ARENA_ARRAY(arena, Str, TENANTS_MAX);
+    bool more = true;
+
+    if (tenants == NULL) return error_set(err, ERR_UNAVAILABLE, "out of memory");
+    call->tenants = tenants;
+    if (header.len == 0) {
+        tenants[call->tenant_count++] = TENANT_ANONYMOUS;
+        return ERR_OK;
+    }
+    while (more) {
+        bool known = false;
+        Str one;
+
+        more = str_cut(rest, '|', &one, &rest);
+        TRY(tenant_check(one, err));
+        for (size_t i = 0; i < call->tenant_count; i++) known = known || str_equal(tenants[i], one);
+        if (known) continue;
+        if (call->tenant_count == TENANTS_MAX)
+            return error_set(err, ERR_INVALID, "X-Scope-OrgID names more than %d tenants",
+                             TENANTS_MAX);
+        tenants[call->tenant_count++] = one;
+    }
+    return ERR_OK;
+}
+
+static uint64_t tighter(uint64_t a, uint64_t b) {
+    return a == 0 ? b : b == 0 ? a : MIN(a, b);
+}
+
+static void read_limits(ApiCall *call) {
+    TenantLimits *all = &call->limits;
+
+    tenants_limits(call->querier->options.tenants, call->tenants[0], all);
+    for (size_t i = 1; i < call->tenant_count; i++) {
+        TenantLimits one;
+
+        tenants_limits(call->querier->options.tenants, call->tenants[i], &one);
+        all->query_samples_max = tighter(all->query_samples_max, one.query_samples_max);
+        all->query_series_max = tighter(all->query_series_max, one.query_series_max);
+        all->query_bytes_max = tighter(all->query_bytes_max, one.query_bytes_max);
+        all->query_concurrency_max = tighter(all->query_concurrency_max, one.query_concurrency_max);
+        all->query_timeout_ms = (int64_t)tighter((uint64_t)MAX(all->query_timeout_ms, 0),
+                                                 (uint64_t)MAX(one.query_timeout_ms, 0));
+        all->query_range_ms_max = (int64_t)tighter((uint64_t)MAX(all->query_range_ms_max, 0),
+                                                   (uint64_t)MAX(one.query_range_ms_max, 0));
+        all->retention_metrics_ms = (int64_t)tighter((uint64_t)MAX(all->retention_metrics_ms, 0),
+                                                     (uint64_t)MAX(one.retention_metrics_ms, 0));
+    }
+}
+
+static void handle(HttpRequest *request, void *context) {
+    const EndpointContext *endpoint = context;
+    ApiCall *call = ARENA_NEW(http_arena(request), ApiCall);
+    Error err = {0};
+
+    if (call == NULL) {
+        error_set(&err, ERR_UNAVAILABLE, "out of memory");
+        answer_error(request, NULL, &err);
+        return;
+    }
+    call->querier = endpoint->querier;
+    call->endpoint = endpoint->endpoint;
+    call->request = request;
+    call->started_ns = clock_monotonic_ns(clock_system());
+    call->task.run = run_call;
+    call->task.what = call;
+    if (read_tenants(call, &err) != ERR_OK) {
+        answer_error(request, NULL, &err);
+        return;
+    }
+    read_limits(call);
+    budget_init(&call->budget, "query", call->limits.query_bytes_max,
+                endpoint->querier->options.queries);
+    if (scheduler_submit(endpoint->querier->scheduler, call->tenants[0],
+                         call->limits.query_concurrency_max, &call->task, &err) != ERR_OK)
+        answer_error(request, NULL, &err);
+}
+
+/* ---- the querier ---- */
+
+static const ApiEndpoint *const endpoint_lists[] = {
+    api_query_endpoints,
+    api_series_endpoints,
+    api_status_endpoints,
+};
+
+static size_t count_endpoints(void) {
+    size_t count = 0;
+
+    for (size_t l = 0; l < ARRAY_LEN(endpoint_lists); l++)
+        for (const ApiEndpoint *e = endpoint_lists[l]; e->path != NULL; e++) count++;
+    return count;
+}
+
+ErrCode querier_new(const QuerierOptions *options, Querier **out, Error *err) {
+    Querier *querier = calloc(1, sizeof *querier);
+    ErrCode code;
+
+    if (querier == NULL) return error_set(err, ERR_LIMIT, "querier: out of memory");
+    querier->options = *options;
+    querier->contexts = calloc(count_endpoints(), sizeof *querier->contexts);
+    querier->seconds =
+        telemetry_histogram("moraine_query_duration_seconds", "",
+                            "Time from a query's arrival to its answer.", 0.001, 2, 18);
+    querier->slow_total =
+        telemetry_counter("moraine_query_slow_total", "", "Queries slower than query.slow.");
+    code = pool_new("query", options->threads, 100000, &querier->pool, err);
+    if (code == ERR_OK) {
+        querier->scheduler = scheduler_new(querier->pool, options->threads);
+        if (querier->scheduler == NULL || querier->contexts == NULL)
+            code = error_set(err, ERR_LIMIT, "querier: out of memory");
+    }
+    if (code != ERR_OK) {
+        querier_free(querier);
+        return code;
+    }
+    *out = querier;
+    return ERR_OK;
+}
+
+void querier_free(Querier *querier) {
+    if (querier == NULL) return;
+    pool_free(querier->pool);
+    scheduler_free(querier->scheduler);
+    free(querier->contexts);
+    free(querier);
+}
+
+void querier_register(Querier *querier, HttpServer *server) {
+    static const char *const prefixes[] = {"", "/prometheus"};
+    size_t used = 0;
+
+    for (size_t l = 0; l < ARRAY_LEN(endpoint_lists); l++)
+        for (const ApiEndpoint *e = endpoint_lists[l]; e->path != NULL; e++) {
+            EndpointContext *context = &querier->contexts[used++];
+
+            *context = (EndpointContext){querier, e};
+            for (size_t p = 0; p < ARRAY_LEN(prefixes); p++) {
+                char path[128];
+                bool from_root = e->path[1] == '/';
+
+                snprintf(path, sizeof path, "%s%s%s", prefixes[p], from_root ? "" : "/api/v1",
+                         from_root ? e->path + 1 : e->path);
+                HttpRoute route = {.methods = e->methods,
+                                   .path = path,
+                                   .handle = handle,
+                                   .context = context,
+                                   .body_bytes_max = MIB(16)};
+
+                http_server_route(server, &route);
+            }
+        }
+}

@@ -1,0 +1,83 @@
+#pragma once
+/*
+ * internal.h: what the API's files share: a call, its parameters, its answers.
+ */
+#include "common/base/telemetry.h"
+#include "querier/exec/scheduler.h"
+#include "querier/promql/parser.h"
+#include "querier/querier.h"
+
+typedef struct ApiCall ApiCall;
+
+/* One endpoint. `run` is called on the query pool; it fills `out`, or fails. */
+typedef struct ApiEndpoint {
+    unsigned methods;
+    const char *path; /* below /api/v1, or from the root when it starts with "//" */
+    ErrCode (*run)(ApiCall *call, Buf *out, Error *err);
+} ApiEndpoint;
+
+struct Querier {
+    QuerierOptions options;
+    Pool *pool;
+    Scheduler *scheduler;
+    Counter *slow_total;
+    Histogram *seconds;
+    struct EndpointContext *contexts;
+};
+
+/* One request, from its arrival on a loop to its answer on the pool. Lives in the request's
+ * arena; what the query itself holds is in `arena`, charged to the tenant's query. */
+struct ApiCall {
+    Querier *querier;
+    const ApiEndpoint *endpoint;
+    HttpRequest *request;
+    ScheduledTask task;
+    const Str *tenants;
+    size_t tenant_count;
+    TenantLimits limits; /* the tightest of all tenants asked */
+    Budget budget;
+    Arena *arena;
+    QueryContext query;
+    BlockStats stats;
+    SeriesSource *source;
+    uint64_t started_ns;
+    int status;               /* of the answer; 0: 200 */
+    const char *content_type; /* NULL: application/json */
+    const char *error_type;   /* when a failure is not what its code says */
+    bool answered;            /* the endpoint answered by itself */
+};
+
+/* `name` missing: false. */
+bool api_param(const ApiCall *call, const char *name, Str *out);
+/* Decimal seconds or RFC 3339. ERR_INVALID: `invalid parameter "start": cannot parse ...`. Missing:
+ * `fallback`. */
+MUST_USE ErrCode api_time_param(const ApiCall *call, const char *name, int64_t fallback_ms,
+                                int64_t *out, Error *err);
+/* Decimal seconds or a Prometheus duration. */
+MUST_USE ErrCode api_duration_param(const ApiCall *call, const char *name, int64_t fallback_ms,
+                                    int64_t *out, Error *err);
+MUST_USE ErrCode api_u64_param(const ApiCall *call, const char *name, uint64_t fallback,
+                               uint64_t *out, Error *err);
+MUST_USE bool api_parse_time(Str text, int64_t *ms);
+
+/* match[] arguments as requests for [start, end]. With `required` at least one must be given. */
+MUST_USE ErrCode api_match_params(ApiCall *call, int64_t min_ms, int64_t max_ms, bool required,
+                                  SelectRequest **out, size_t *count, Error *err);
+
+/* `start` and `end` of series and label calls: everything when absent. Data past the tenants'
+ * retention is not there, compacted away or not. */
+MUST_USE ErrCode api_range_params(const ApiCall *call, int64_t *min_ms, int64_t *max_ms,
+                                  Error *err);
+int64_t api_retention_start(const ApiCall *call);
+
+/* {"status":"success","data": ... } around what the endpoint writes. */
+void api_begin_data(Buf *out);
+void api_end_data(Buf *out, bool truncated);
+ErrCode api_out_of_memory(Error *err);
+/* {"a":"b",...} */
+void api_write_labels(Buf *out, const Symbols *symbols, LabelSet labels);
+
+/* Each file's endpoints, ended by an empty one. */
+extern const ApiEndpoint api_query_endpoints[];
+extern const ApiEndpoint api_series_endpoints[];
+extern const ApiEndpoint api_status_endpoints[];

@@ -1,0 +1,2 @@
+#include "querier/api/internal.h"
+const ApiEndpoint api_query_endpoints[] = {{0, NULL, NULL}};

@@ -1,0 +1,352 @@
+/*
+ * status.c: what clients ask about the server itself, and expressions as text and tree.
+ */
+#include <stdlib.h>
+
+#include "common/base/json.h"
+#include "querier/api/internal.h"
+
+/* Clients read from this whom they speak to: Grafana takes it for Mimir, whose APIs these are.
+ * `features` are strings, because the client decodes strings only. */
+static ErrCode run_buildinfo(ApiCall *call, Buf *out, Error *err) {
+    (void)call;
+    (void)err;
+    buf_append_str(
+        out,
+        STR("{\"status\":\"success\",\"data\":{\"application\":\"Grafana Mimir\","
+            "\"version\":\"3.0.0\",\"revision\":\"moraine-" MORAINE_VERSION "\",\"branch\":\"\","
+            "\"buildUser\":\"\",\"buildDate\":\"\",\"goVersion\":\"\","
+            "\"features\":{\"ruler_config_api\":\"false\",\"alertmanager_config_api\":\"false\","
+            "\"query_sharding\":\"false\",\"federated_rules\":\"false\"}}}"));
+    return ERR_OK;
+}
+
+static ErrCode run_runtimeinfo(ApiCall *call, Buf *out, Error *err) {
+    (void)call;
+    (void)err;
+    api_begin_data(out);
+    buf_append_str(out, STR("{\"startTime\":\"1970-01-01T00:00:00Z\",\"CWD\":\"\","
+                            "\"reloadConfigSuccess\":true,\"lastConfigTime\":"
+                            "\"1970-01-01T00:00:00Z\",\"corruptionCount\":0,\"goroutineCount\":0,"
+                            "\"GOMAXPROCS\":0,\"GOMEMLIMIT\":0,\"GOGC\":\"\",\"GODEBUG\":\"\","
+                            "\"storageRetention\":\"\"}"));
+    api_end_data(out, false);
+    return ERR_OK;
+}
+
+static ErrCode run_targets(ApiCall *call, Buf *out, Error *err) {
+    (void)call;
+    (void)err;
+    api_begin_data(out);
+    buf_append_str(out, STR("{\"activeTargets\":[],\"droppedTargets\":[],"
+                            "\"droppedTargetCounts\":{}}"));
+    api_end_data(out, false);
+    return ERR_OK;
+}
+
+static ErrCode run_rules(ApiCall *call, Buf *out, Error *err) {
+    (void)call;
+    (void)err;
+    api_begin_data(out);
+    buf_append_str(out, STR("{\"groups\":[]}"));
+    api_end_data(out, false);
+    return ERR_OK;
+}
+
+static ErrCode run_alerts(ApiCall *call, Buf *out, Error *err) {
+    (void)call;
+    (void)err;
+    api_begin_data(out);
+    buf_append_str(out, STR("{\"alerts\":[]}"));
+    api_end_data(out, false);
+    return ERR_OK;
+}
+
+static ErrCode parse_param(ApiCall *call, PromqlExpr **out, Error *err) {
+    PromqlOptions options = {.experimental_off = call->querier->options.experimental_off};
+    Str query = {0};
+
+    (void)api_param(call, "query", &query);
+    if (promql_parse(call->arena, query, &options, out, err) != ERR_OK)
+        return error_wrap(err, "invalid parameter \"query\"");
+    return ERR_OK;
+}
+
+static ErrCode run_format_query(ApiCall *call, Buf *out, Error *err) {
+    CLEANUP_IN_PLACE(buf_done) Buf text;
+    PromqlExpr *expr;
+
+    buf_init(&text, MIB(16));
+    TRY(parse_param(call, &expr, err));
+    promql_print_pretty(expr, &text);
+    if (buf_failed(&text)) return api_out_of_memory(err);
+    api_begin_data(out);
+    json_append_string(out, buf_str(&text));
+    api_end_data(out, false);
+    return ERR_OK;
+}
+
+static ErrCode run_parse_query(ApiCall *call, Buf *out, Error *err) {
+    PromqlExpr *expr;
+
+    TRY(parse_param(call, &expr, err));
+    api_begin_data(out);
+    promql_print_json(expr, out);
+    api_end_data(out, false);
+    return ERR_OK;
+}
+
+/* ---- counts of series by label: /status/tsdb and Mimir's cardinality API ---- */
+
+typedef struct Counted {
+    uint32_t symbol; /* a name, or a value */
+    uint32_t other;  /* of a pair: the value */
+    uint64_t series;
+} Counted;
+
+typedef struct Counts {
+    Counted *items;
+    size_t count;
+    size_t capacity;
+    uint32_t *slots; /* by symbol and other: index + 1 */
+    size_t mask;
+} Counts;
+
+static ErrCode counts_init(Arena *arena, Counts *counts, Error *err) {
+    *counts = (Counts){.mask = 1023};
+    counts->slots = ARENA_ARRAY(arena, uint32_t, counts->mask + 1);
+    return counts->slots == NULL ? api_out_of_memory(err) : ERR_OK;
+}
+
+static size_t counts_slot(const Counts *counts, uint32_t symbol, uint32_t other) {
+    size_t at = (((uint64_t)symbol << 32 | other) * 0x9e3779b97f4a7c15u >> 20) & counts->mask;
+
+    while (counts->slots[at] != 0) {
+        const Counted *item = &counts->items[counts->slots[at] - 1];
+
+        if (item->symbol == symbol && item->other == other) break;
+        at = (at + 1) & counts->mask;
+    }
+    return at;
+}
+
+static ErrCode counts_grow(Arena *arena, Counts *counts, Error *err) {
+    size_t capacity = MAX(counts->capacity * 2, 512);
+
+    counts->items = arena_grow(arena, counts->items, counts->capacity * sizeof(Counted),
+                               capacity * sizeof(Counted));
+    counts->mask = capacity * 2 - 1;
+    counts->slots = ARENA_ARRAY(arena, uint32_t, counts->mask + 1);
+    if (counts->items == NULL || counts->slots == NULL) return api_out_of_memory(err);
+    counts->capacity = capacity;
+    for (size_t i = 0; i < counts->count; i++)
+        counts->slots[counts_slot(counts, counts->items[i].symbol, counts->items[i].other)] =
+            (uint32_t)i + 1;
+    return ERR_OK;
+}
+
+static ErrCode counts_add(Arena *arena, Counts *counts, uint32_t symbol, uint32_t other,
+                          uint64_t series, Error *err) {
+    size_t at;
+
+    if (counts->count == counts->capacity) TRY(counts_grow(arena, counts, err));
+    at = counts_slot(counts, symbol, other);
+    if (counts->slots[at] == 0) {
+        counts->items[counts->count] = (Counted){symbol, other, 0};
+        counts->slots[at] = (uint32_t)++counts->count;
+    }
+    counts->items[counts->slots[at] - 1].series += series;
+    return ERR_OK;
+}
+
+static int by_series(const void *a, const void *b) {
+    uint64_t x = ((const Counted *)a)->series, y = ((const Counted *)b)->series;
+
+    return (x < y) - (x > y);
+}
+
+static void sort_counts(Counts *counts) {
+    if (counts->count > 1) qsort(counts->items, counts->count, sizeof(Counted), by_series);
+    counts->slots = NULL; /* no more look-ups */
+}
+
+/* Everything of the tenant, or what `selector` matches, in the newest hours or in all time. */
+static ErrCode select_all(ApiCall *call, SeriesSet *out, Error *err) {
+    SelectRequest request = {.min_ms = MAX(INT64_MIN, api_retention_start(call)),
+                             .max_ms = INT64_MAX,
+                             .labels_only = true};
+    Str selector;
+
+    if (api_param(call, "selector", &selector) &&
+        promql_parse_selector(call->arena, selector, &request.matchers, &request.matcher_count,
+                              err) != ERR_OK)
+        return error_wrap(err, "invalid parameter \"selector\"");
+    return call->source->select(call->source, &call->query, &request, out, err);
+}
+
+static void write_counts(Buf *out, const char *title, const ApiCall *call, const Counts *counts,
+                         size_t limit, bool pairs) {
+    buf_printf(out, "\"%s\":[", title);
+    for (size_t i = 0; i < counts->count && i < limit; i++) {
+        const Counted *item = &counts->items[i];
+        Str name = symbols_str(call->query.symbols, item->symbol);
+
+        if (i > 0) buf_append_byte(out, ',');
+        buf_append_str(out, STR("{\"name\":"));
+        if (pairs)
+            name = str_format(call->arena, STR_FMT "=" STR_FMT, STR_ARG(name),
+                              STR_ARG(symbols_str(call->query.symbols, item->other)));
+        json_append_string(out, name);
+        buf_printf(out, ",\"value\":%llu}", (unsigned long long)item->series);
+    }
+    buf_append_byte(out, ']');
+}
+
+static ErrCode run_tsdb(ApiCall *call, Buf *out, Error *err) {
+    Counts metrics, pairs, names;
+    uint64_t limit, pair_count;
+    SeriesSet set;
+
+    TRY(api_u64_param(call, "limit", 10, &limit, err));
+    TRY(select_all(call, &set, err));
+    TRY(counts_init(call->arena, &metrics, err));
+    TRY(counts_init(call->arena, &pairs, err));
+    TRY(counts_init(call->arena, &names, err));
+    for (size_t i = 0; i < set.count; i++) {
+        if ((i & 4095) == 4095) TRY(query_check(&call->query, err));
+        for (uint32_t l = 0; l < set.labels[i].count; l++) {
+            Label label = set.labels[i].labels[l];
+
+            TRY(counts_add(call->arena, &pairs, label.name, label.value, 1, err));
+            if (label.name == SYMBOL_NAME)
+                TRY(counts_add(call->arena, &metrics, label.value, 0, 1, err));
+        }
+    }
+    pair_count = pairs.count;
+    for (size_t i = 0; i < pairs.count; i++)
+        TRY(counts_add(call->arena, &names, pairs.items[i].symbol, 0, 1, err));
+    sort_counts(&metrics);
+    sort_counts(&pairs);
+    sort_counts(&names);
+    api_begin_data(out);
+    buf_printf(out,
+               "{\"headStats\":{\"numSeries\":%zu,\"numLabelPairs\":%llu,\"chunkCount\":0,"
+               "\"minTime\":0,\"maxTime\":0},",
+               set.count, (unsigned long long)pair_count);
+    write_counts(out, "seriesCountByMetricName", call, &metrics, limit, false);
+    buf_append_byte(out, ',');
+    write_counts(out, "labelValueCountByLabelName", call, &names, limit, false);
+    buf_append_str(out, STR(",\"memoryInBytesByLabelName\":[],"));
+    write_counts(out, "seriesCountByLabelValuePair", call, &pairs, limit, true);
+    buf_append_byte(out, '}');
+    api_end_data(out, false);
+    return ERR_OK;
+}
+
+/* Mimir: distinct values of each label name. */
+static ErrCode run_cardinality_names(ApiCall *call, Buf *out, Error *err) {
+    Counts pairs, names;
+    uint64_t limit, total = 0;
+    SeriesSet set;
+
+    TRY(api_u64_param(call, "limit", 20, &limit, err));
+    TRY(select_all(call, &set, err));
+    TRY(counts_init(call->arena, &pairs, err));
+    TRY(counts_init(call->arena, &names, err));
+    for (size_t i = 0; i < set.count; i++)
+        for (uint32_t l = 0; l < set.labels[i].count; l++)
+            TRY(counts_add(call->arena, &pairs, set.labels[i].labels[l].name,
+                           set.labels[i].labels[l].value, 1, err));
+    total = pairs.count;
+    for (size_t i = 0; i < pairs.count; i++)
+        TRY(counts_add(call->arena, &names, pairs.items[i].symbol, 0, 1, err));
+    sort_counts(&names);
+    buf_printf(out,
+               "{\"label_values_count_total\":%llu,\"label_names_count\":%zu,"
+               "\"cardinality\":[",
+               (unsigned long long)total, names.count);
+    for (size_t i = 0; i < names.count && i < limit; i++) {
+        buf_append_str(out, i > 0 ? STR(",{\"label_name\":") : STR("{\"label_name\":"));
+        json_append_string(out, symbols_str(call->query.symbols, names.items[i].symbol));
+        buf_printf(out, ",\"label_values_count\":%llu}", (unsigned long long)names.items[i].series);
+    }
+    buf_append_str(out, STR("]}"));
+    return ERR_OK;
+}
+
+static ErrCode write_values_of(ApiCall *call, Str name, uint64_t limit, const SeriesSet *set,
+                               Buf *out, Error *err) {
+    uint32_t symbol = symbols_find(call->query.symbols, name);
+    Counts values;
+    uint64_t series = 0;
+
+    TRY(counts_init(call->arena, &values, err));
+    for (size_t i = 0; symbol != SYMBOL_NONE && i < set->count; i++) {
+        uint32_t value = label_set_get(set->labels[i], symbol);
+
+        if (value == SYMBOL_EMPTY) continue;
+        series++;
+        TRY(counts_add(call->arena, &values, value, 0, 1, err));
+    }
+    sort_counts(&values);
+    buf_append_str(out, STR("{\"label_name\":"));
+    json_append_string(out, name);
+    buf_printf(out, ",\"label_values_count\":%zu,\"series_count\":%llu,\"cardinality\":[",
+               values.count, (unsigned long long)series);
+    for (size_t i = 0; i < values.count && i < limit; i++) {
+        buf_append_str(out, i > 0 ? STR(",{\"label_value\":") : STR("{\"label_value\":"));
+        json_append_string(out, symbols_str(call->query.symbols, values.items[i].symbol));
+        buf_printf(out, ",\"series_count\":%llu}", (unsigned long long)values.items[i].series);
+    }
+    buf_append_str(out, STR("]}"));
+    return ERR_OK;
+}
+
+static ErrCode run_cardinality_values(ApiCall *call, Buf *out, Error *err) {
+    uint64_t limit;
+    SeriesSet set;
+    Str name;
+
+    TRY(api_u64_param(call, "limit", 20, &limit, err));
+    if (!http_param(call->request, "label_names[]", 0, &name))
+        return error_set(err, ERR_INVALID, "label_names[] is missing");
+    TRY(select_all(call, &set, err));
+    buf_printf(out, "{\"series_count_total\":%zu,\"labels\":[", set.count);
+    for (size_t i = 0; http_param(call->request, "label_names[]", i, &name); i++) {
+        if (i > 0) buf_append_byte(out, ',');
+        TRY(write_values_of(call, name, limit, &set, out, err));
+    }
+    buf_append_str(out, STR("]}"));
+    return ERR_OK;
+}
+
+static ErrCode run_active_series(ApiCall *call, Buf *out, Error *err) {
+    SeriesSet set;
+    Str selector;
+
+    if (!api_param(call, "selector", &selector))
+        return error_set(err, ERR_INVALID, "selector is missing");
+    TRY(select_all(call, &set, err));
+    buf_append_str(out, STR("{\"data\":["));
+    for (size_t i = 0; i < set.count; i++) {
+        if (i > 0) buf_append_byte(out, ',');
+        api_write_labels(out, call->query.symbols, set.labels[i]);
+    }
+    buf_append_str(out, STR("]}"));
+    return ERR_OK;
+}
+
+const ApiEndpoint api_status_endpoints[] = {
+    {HTTP_GET_, "/status/buildinfo", run_buildinfo},
+    {HTTP_GET_, "/status/runtimeinfo", run_runtimeinfo},
+    {HTTP_GET_, "/status/tsdb", run_tsdb},
+    {HTTP_GET_, "/targets", run_targets},
+    {HTTP_GET_, "/rules", run_rules},
+    {HTTP_GET_, "/alerts", run_alerts},
+    {HTTP_GET_ | HTTP_POST_, "/format_query", run_format_query},
+    {HTTP_GET_ | HTTP_POST_, "/parse_query", run_parse_query},
+    {HTTP_GET_ | HTTP_POST_, "/cardinality/label_names", run_cardinality_names},
+    {HTTP_GET_ | HTTP_POST_, "/cardinality/label_values", run_cardinality_values},
+    {HTTP_GET_ | HTTP_POST_, "/cardinality/active_series", run_active_series},
+    {0, NULL, NULL},
+};

@@ -1,0 +1,31 @@
+#pragma once
+/*
+ * querier.h: answers queries on the HTTP APIs that Grafana and its peers' clients speak.
+ */
+#include "common/net/http.h"
+#include "common/tenant/tenant.h"
+#include "querier/fetch/fetch.h"
+
+typedef struct Querier Querier;
+
+typedef struct QuerierOptions {
+    FetchOptions fetch;
+    Tenants *tenants; /* borrowed, as all below */
+    Budget *queries;  /* what all queries together may hold */
+    const Clock *clock;
+    unsigned threads; /* that run queries; also the most queries at a time */
+    int64_t lookback_ms;
+    int64_t slow_ms; /* log queries that take longer; 0: none */
+    bool experimental_off;
+    uint64_t (*active_series)(void *context,
+                              Str tenant); /* for status and cardinality; may be NULL */
+    void *active_series_context;
+} QuerierOptions;
+
+MUST_USE ErrCode querier_new(const QuerierOptions *options, Querier **out, Error *err);
+/* After the server has stopped: no request may be under way. NULL is fine. */
+void querier_free(Querier *querier);
+DEFINE_CLEANUP(Querier, querier_free)
+
+/* Adds the Prometheus API, at / and at /prometheus. Before http_server_start(). */
+void querier_register(Querier *querier, HttpServer *server);
