@@ -1,0 +1,56 @@
+#include "gateway/gateway.h"
+
+#include <stdlib.h>
+
+#include "common/base/telemetry.h"
+#include "gateway/internal.h"
+
+/* Telemetry outlives every object, so it asks whichever gateway is there. */
+static _Atomic(Gateway *) shown;
+
+static double read_known_bytes(void *what) {
+    Gateway *gateway = atomic_load(&shown);
+
+    (void)what;
+    return gateway == NULL ? 0 : (double)known_bytes(gateway->known);
+}
+
+ErrCode gateway_new(const GatewayOptions *options, Gateway **out, Error *err) {
+    CLEANUP(gateway_free) Gateway *gateway = calloc(1, sizeof *gateway);
+
+    assert(options->tenants != NULL && options->metrics != NULL);
+    if (gateway == NULL) return error_set(err, ERR_LIMIT, "gateway: out of memory");
+    gateway->options = *options;
+    options = NULL;
+    if (gateway->options.clock == NULL) gateway->options.clock = clock_system();
+    if (gateway->options.known_bytes_max == 0) gateway->options.known_bytes_max = MIB(64);
+    if (gateway->options.inline_bytes_max == 0) gateway->options.inline_bytes_max = MIB(1);
+    if (gateway->options.wire_bytes_max == 0) gateway->options.wire_bytes_max = MIB(64);
+    if (gateway->options.idle_buffer_bytes_max == 0)
+        gateway->options.idle_buffer_bytes_max = MIB(16);
+    gateway->known = known_new(gateway->options.known_bytes_max, gateway->options.caches);
+    gateway->buffers = buffers_new(gateway->options.idle_buffer_bytes_max, gateway->options.bodies);
+    if (gateway->known == NULL || gateway->buffers == NULL)
+        return error_set(err, ERR_LIMIT, "gateway: out of memory");
+    atomic_store(&shown, gateway);
+    telemetry_callback("moraine_gateway_known_series_bytes", "",
+                       "Memory of the set of series whose labels were checked before.",
+                       read_known_bytes, NULL);
+    *out = gateway;
+    gateway = NULL;
+    return ERR_OK;
+}
+
+void gateway_free(Gateway *gateway) {
+    Gateway *self = gateway;
+
+    if (gateway == NULL) return;
+    atomic_compare_exchange_strong(&shown, &self, NULL);
+    known_free(gateway->known);
+    buffers_free(gateway->buffers);
+    free(gateway);
+}
+
+void gateway_register(Gateway *gateway, HttpServer *server) {
+    prom_register(gateway, server);
+}

@@ -1,0 +1,44 @@
+#pragma once
+/*
+ * gateway.h: the role that takes writes in: protocols to batches, each checked against its tenant's
+ * limits and handed to a sink.
+ *
+ *     POST /api/v1/push, /api/v1/write, /prometheus/api/v1/write    Prometheus remote
+ * write 1.0, 2.0
+ *
+ * Handlers run on the server's loops. Bodies that are larger than `inline_bytes_max` as sent are
+ * decoded on `pool`, so that one of them doesn't hold up a loop's other connections.
+ */
+#include "common/base/clock.h"
+#include "common/base/pool.h"
+#include "common/batch/sink.h"
+#include "common/net/http.h"
+#include "common/tenant/tenant.h"
+
+typedef struct Gateway Gateway;
+
+/* Everything that is pointed to is borrowed and outlives the gateway. */
+typedef struct GatewayOptions {
+    Tenants *tenants;
+    MetricsSink *metrics;
+    Pool *pool;                   /* NULL: everything is decoded on the loops */
+    const Clock *clock;           /* NULL: clock_system() */
+    Budget *bodies;               /* what bodies take once decompressed; NULL: not accounted */
+    Budget *caches;               /* what the set of known series takes; NULL: not accounted */
+    size_t known_bytes_max;       /* of that set, 8 bytes a series; 0: 64 MiB */
+    size_t inline_bytes_max;      /* 0: 1 MiB */
+    size_t wire_bytes_max;        /* of one body as sent; 0: 64 MiB; past it 413 */
+    size_t idle_buffer_bytes_max; /* kept for the next bodies; 0: 16 MiB */
+    /* Where remote write 2.0 says when a counter started, a sample of 0 is stored at that time, so
+     * that its first value counts as an increase. True: don't. */
+    bool created_zeros_off;
+} GatewayOptions;
+
+/* ERR_LIMIT: out of memory. */
+MUST_USE ErrCode gateway_new(const GatewayOptions *options, Gateway **out, Error *err);
+/* After the server it is registered with has stopped. NULL is fine. */
+void gateway_free(Gateway *gateway);
+DEFINE_CLEANUP(Gateway, gateway_free)
+
+/* Adds the routes. Before http_server_start(). */
+void gateway_register(Gateway *gateway, HttpServer *server);
