@@ -12,6 +12,7 @@
  * ascend within an epoch: bytes of a group whose write failed, left behind the end of the group
  * that was written over it, are told by their lower number.
  */
+#include "common/base/error.h"
 #include "common/base/hash.h"
 #include "common/base/str.h"
 
