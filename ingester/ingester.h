@@ -19,6 +19,8 @@
 
 typedef struct Ingester Ingester;
 
+enum { INGESTER_LANES_MAX = 64 };
+
 typedef enum WalSync { WAL_SYNC_ALWAYS, WAL_SYNC_INTERVAL } WalSync;
 
 typedef struct IngesterOptions {

@@ -5,11 +5,11 @@
 
 enum { SLOTS_MIN = 256 };
 
-static bool table_make(Table *table, size_t slots, Budget *budget) {
+static bool table_make(Table *table, size_t slots, Budget *budget, bool force) {
     Region region;
 
     if (!region_init(&region, ALIGN_UP(slots * sizeof(uint64_t), KIB(16)), budget)) return false;
-    if (!region_commit(&region, slots * sizeof(uint64_t), false)) {
+    if (!region_commit(&region, slots * sizeof(uint64_t), force)) {
         region_done(&region);
         return false;
     }
@@ -20,7 +20,7 @@ static bool table_make(Table *table, size_t slots, Budget *budget) {
     return true;
 }
 
-bool table_init(Table *table, Budget *budget) { return table_make(table, SLOTS_MIN, budget); }
+bool table_init(Table *table, Budget *budget) { return table_make(table, SLOTS_MIN, budget, true); }
 
 void table_done(Table *table) {
     region_done(&table->region);
@@ -40,7 +40,7 @@ bool table_reserve(Table *table) {
     Table larger;
 
     if (table->count < slots / 8 * 7) return true;
-    if (slots > UINT32_MAX / 4 || !table_make(&larger, slots * 2, table->budget)) return false;
+    if (slots > UINT32_MAX / 4 || !table_make(&larger, slots * 2, table->budget, false)) return false;
     for (size_t i = 0; i < slots; i++)
         if (table->slots[i] != 0) table_put(&larger, table->slots[i]);
     region_done(&table->region);

@@ -16,6 +16,7 @@ typedef struct Table {
 
 enum { TABLE_NONE = UINT32_MAX };
 
+/* Small enough to be taken even past the budget. False: the kernel refuses. */
 MUST_USE bool table_init(Table *table, Budget *budget);
 void table_done(Table *table);
 /* Makes room for one more. False: the budget refuses. */

@@ -220,11 +220,11 @@ ErrCode wal_reader_next(WalReader *reader, WalRecord *out, bool *more, Error *er
     }
     memcpy(&frame, bytes, sizeof frame);
     reader->group = frame.group;
+    *out = (WalRecord){frame.type, frame.tenant, frame.group, reader->at + sizeof frame,
+                       {bytes + sizeof frame, frame.length}};
     reader->at += wal_frame_bytes(frame.length);
     reader->report.end = reader->at;
     reader->report.records++;
-    *out = (WalRecord){frame.type, frame.tenant, frame.group,
-                       {bytes + sizeof frame, frame.length}};
     *more = true;
     return ERR_OK;
 }

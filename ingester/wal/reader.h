@@ -21,7 +21,8 @@ typedef struct WalRecord {
     uint8_t type;
     uint32_t tenant;
     uint64_t group;
-    Str payload; /* until the next call */
+    uint64_t payload_at; /* where it lies in the source */
+    Str payload;         /* until the next call */
 } WalRecord;
 
 /* What was found besides whole frames. Complete when wal_reader_next() said there is no more. */

@@ -45,8 +45,12 @@ MUST_USE ErrCode wal_sync(Wal *wal, Error *err);
 typedef struct WalFile {
     uint64_t epoch;
     uint32_t sequence;
+    bool damaged; /* replay found it so: to be kept under another name when its epoch goes */
 } WalFile;
-/* Sorted by epoch and sequence, in `arena`. ERR_UNAVAILABLE or ERR_INTERNAL: cannot read it. */
-MUST_USE ErrCode wal_list(const char *dir, Arena *arena, WalFile **out, size_t *count, Error *err);
-/* Deletes a file, or, `keep`, renames it to *.damaged. Logs what it cannot do. */
-void wal_discard(WalIo *io, const char *dir, WalFile file, bool keep);
+/* Sorted by epoch and sequence, in `arena`; finishes what wal_discard() was interrupted in.
+ * ERR_UNAVAILABLE or ERR_INTERNAL: cannot read it. */
+MUST_USE ErrCode wal_list(WalIo *io, const char *dir, Arena *arena, WalFile **out, size_t *count,
+                          Error *err);
+/* Deletes all files of one epoch, all or none after a crash; damaged ones become *.damaged. Logs
+ * what it cannot do. */
+void wal_discard(WalIo *io, const char *dir, const WalFile *files, size_t count);

@@ -1,0 +1,168 @@
+/*
+ * queue.c: how others reach a lane. Pushing is one compare-and-swap, and a system call only when the
+ * lane sleeps.
+ */
+#include <linux/futex.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "ingester/lane/lane.h"
+
+void lane_push(Lane *lane, LaneTask *task) {
+    LaneTask *head = atomic_load_explicit(&lane->queue, memory_order_relaxed);
+
+    do task->next = head;
+    while (!atomic_compare_exchange_weak_explicit(&lane->queue, &head, task, memory_order_seq_cst,
+                                                  memory_order_relaxed));
+    /* Sequentially consistent, against the lane's "sleeping = 1, then look at the queue again". */
+    if (atomic_load(&lane->sleeping) != 0 && atomic_exchange(&lane->sleeping, 0) != 0)
+        syscall(SYS_futex, &lane->sleeping, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/* ---------- batches ---------- */
+
+static unsigned row_lane(const MetricsRow *row, unsigned lane_count) {
+    return (unsigned)(row->id.high % lane_count);
+}
+
+static Append *append_new(const MetricsBatch *batch, unsigned lane_count) {
+    size_t rows = batch->row_count;
+    Append *append;
+
+    if (rows >= HEAD_NONE) return NULL;
+    append = malloc(sizeof *append + lane_count * sizeof(AppendPart) +
+                    2 * rows * sizeof(uint32_t));
+    if (append == NULL) return NULL;
+    append->batch = batch;
+    append->order = (uint32_t *)(void *)&append->parts[lane_count];
+    append->series = append->order + rows;
+    return append;
+}
+
+/* Counting sort of the rows by lane: each part keeps the batch's order. */
+static void append_partition(Append *append, unsigned lane_count) {
+    const MetricsBatch *batch = append->batch;
+    uint32_t at = 0;
+
+    for (unsigned l = 0; l < lane_count; l++) {
+        AppendPart *part = &append->parts[l];
+
+        *part = (AppendPart){.task.kind = LANE_APPEND, .append = append, .first_row = UINT32_MAX};
+    }
+    for (size_t i = 0; i < batch->row_count; i++)
+        append->parts[row_lane(&batch->rows[i], lane_count)].count++;
+    for (unsigned l = 0; l < lane_count; l++) {
+        append->parts[l].start = at;
+        at += append->parts[l].count;
+        append->parts[l].count = 0;
+    }
+    for (size_t i = 0; i < batch->row_count; i++) {
+        AppendPart *part = &append->parts[row_lane(&batch->rows[i], lane_count)];
+
+        append->order[part->start + part->count++] = (uint32_t)i;
+    }
+    /* A tenant's metadata is kept by one lane, always the same. */
+    if (batch->metadata_count > 0)
+        append->parts[hash_str(batch->tenant) % lane_count].metadata = true;
+}
+
+void append_submit(Lane *lanes, unsigned lane_count, const MetricsBatch *batch, AppendDone done,
+                   void *context) {
+    Append *append = append_new(batch, lane_count);
+    unsigned involved = 0;
+
+    if (append == NULL || (batch->row_count == 0 && batch->metadata_count == 0)) {
+        AppendResult result = {0};
+
+        if (append == NULL) result.code = error_set(&result.first, ERR_LIMIT, "out of memory");
+        free(append);
+        done(context, &result);
+        return;
+    }
+    append->done = done;
+    append->context = context;
+    append->part_count = lane_count;
+    append_partition(append, lane_count);
+    for (unsigned l = 0; l < lane_count; l++)
+        involved += append->parts[l].count > 0 || append->parts[l].metadata;
+    atomic_init(&append->pending, involved);
+    /* The last lane frees `append`, maybe while others are still being pushed: the parts that are
+     * involved are counted down here and not looked up afterwards. */
+    for (unsigned l = 0; involved > 0; l++) {
+        if (append->parts[l].count == 0 && !append->parts[l].metadata) continue;
+        involved--;
+        lane_push(&lanes[l], &append->parts[l].task);
+    }
+}
+
+static void append_answer(Append *append) {
+    AppendResult result = {0};
+    uint32_t first_row = UINT32_MAX;
+
+    for (uint32_t i = 0; i < append->part_count; i++) {
+        const AppendPart *part = &append->parts[i];
+
+        result.samples += part->result.samples;
+        result.histograms += part->result.histograms;
+        result.exemplars += part->result.exemplars;
+        result.conflicts += part->result.conflicts;
+        result.over_limit += part->result.over_limit;
+        /* A failure outweighs what was dropped; among equals the batch's first row is told. */
+        if (part->result.code != ERR_OK && result.code == ERR_OK) {
+            result.code = part->result.code;
+            result.first = part->result.first;
+        } else if (result.code == ERR_OK && part->first_row < first_row) {
+            first_row = part->first_row;
+            result.first = part->result.first;
+        }
+    }
+    append->done(append->context, &result);
+    free(append);
+}
+
+void append_part_done(AppendPart *part) {
+    Append *append = part->append;
+
+    if (atomic_fetch_sub_explicit(&append->pending, 1, memory_order_acq_rel) == 1)
+        append_answer(append);
+}
+
+/* ---------- calls ---------- */
+
+void lane_wait_init(LaneWait *wait, unsigned pending) {
+    pthread_mutex_init(&wait->lock, NULL);
+    pthread_cond_init(&wait->wake, NULL);
+    wait->pending = pending;
+}
+
+void lane_wait_done(LaneWait *wait) {
+    pthread_mutex_lock(&wait->lock);
+    if (--wait->pending == 0) pthread_cond_signal(&wait->wake);
+    pthread_mutex_unlock(&wait->lock);
+}
+
+void lane_wait_finish(LaneWait *wait) {
+    pthread_mutex_lock(&wait->lock);
+    while (wait->pending > 0) pthread_cond_wait(&wait->wake, &wait->lock);
+    pthread_mutex_unlock(&wait->lock);
+    pthread_cond_destroy(&wait->wake);
+    pthread_mutex_destroy(&wait->lock);
+}
+
+void lanes_call(Lane *lanes, unsigned count, void (*run)(Lane *lane, void *what), void *what,
+                size_t what_bytes) {
+    LaneCall calls[INGESTER_LANES_MAX];
+    LaneWait wait;
+
+    assert(count <= INGESTER_LANES_MAX);
+    lane_wait_init(&wait, count);
+    for (unsigned i = 0; i < count; i++) {
+        calls[i] = (LaneCall){.task.kind = LANE_CALL,
+                              .run = run,
+                              .what = (char *)what + i * what_bytes,
+                              .wait = &wait};
+        lane_push(&lanes[i], &calls[i].task);
+    }
+    lane_wait_finish(&wait);
+}
