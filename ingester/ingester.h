@@ -24,9 +24,9 @@ enum { INGESTER_LANES_MAX = 64 };
 typedef enum WalSync { WAL_SYNC_ALWAYS, WAL_SYNC_INTERVAL } WalSync;
 
 typedef struct IngesterOptions {
-    Str dir;            /* the local directory: wal/, id, LOCK */
-    unsigned lanes;     /* 0: one a core */
-    Store *store;       /* borrowed, as all below */
+    Str dir;        /* the local directory: wal/, id, LOCK */
+    unsigned lanes; /* 0: one a core */
+    Store *store;   /* borrowed, as all below */
     Manifest *manifest;
     Tenants *tenants;
     Budget *heads;

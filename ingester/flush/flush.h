@@ -15,13 +15,14 @@ typedef struct FlushTarget {
     const Clock *clock;
 } FlushTarget;
 
-/* Once ERR_OK is returned the manifest has it. A repeat, after a crash or a lost answer, finds its own
- * object and is a success. Nothing is left half done on failure that a repeat would not finish. */
+/* Once ERR_OK is returned the manifest has it. A repeat, after a crash or a lost answer, finds its
+ * own object and is a success. Nothing is left half done on failure that a repeat would not finish.
+ */
 MUST_USE ErrCode flush_generation(const FlushTarget *target, const Generation *generation,
                                   Error *err);
 
-/* The object's key: made from the log's position alone. `twin` > 0: another name for when that one is
- * taken by different bytes. */
+/* The object's key: made from the log's position alone. `twin` > 0: another name for when that one
+ * is taken by different bytes. */
 Str flush_key(Arena *arena, uint64_t ingester_id, const Generation *generation, unsigned twin);
 
 /* ---------- flush/segment.c ---------- */

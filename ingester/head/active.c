@@ -54,8 +54,8 @@ static ActiveTenant *make(ActiveSeries *active, Str name) {
     memcpy(tenant->name, name.ptr, name.len);
     tenant->name_len = name.len;
     telemetry_label(label, sizeof label, "tenant", name);
-    tenant->gauge = telemetry_gauge("moraine_active_series", label,
-                                    "Series in the heads, by tenant.");
+    tenant->gauge =
+        telemetry_gauge("moraine_active_series", label, "Series in the heads, by tenant.");
     tenant->next = *bucket;
     *bucket = tenant;
     return tenant;

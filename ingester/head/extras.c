@@ -118,8 +118,8 @@ static bool metadata_same(const HeadMetadata *held, const MetricsMetadata *item)
 
 bool metrics_head_metadata_known(const MetricsHead *head, uint32_t tenant,
                                  const MetricsMetadata *item) {
-    uint32_t at = metadata_find(head, metadata_tag(head, tenant, item->metric), tenant,
-                                item->metric);
+    uint32_t at =
+        metadata_find(head, metadata_tag(head, tenant, item->metric), tenant, item->metric);
 
     return at != HEAD_NONE && metadata_same(head_metadata(head, at), item);
 }

@@ -33,7 +33,7 @@ typedef struct GenerationTenant {
     ActiveTenant *active;
     bool logged;  /* the epoch's log names it */
     bool logging; /* the group being built does */
-    uint64_t limits_at_ms;
+    int64_t limits_at_ms;
     uint64_t series_max;
 } GenerationTenant;
 
@@ -70,8 +70,8 @@ typedef struct GenerationOptions {
     int64_t created_ms;
 } GenerationOptions;
 
-/* With one reference. NULL: out of memory; the log is not taken then. Takes its first few pages even
- * past the budget. */
+/* With one reference. NULL: out of memory; the log is not taken then. Takes its first few pages
+ * even past the budget. */
 Generation *generation_new(const GenerationOptions *options);
 void generation_ref(Generation *generation);
 void generation_unref(Generation *generation);

@@ -1,6 +1,6 @@
 /*
- * memory.c: regions are reserved without access rights and opened in growing steps, so that an array
- * of any size never has to be copied, and a small head stays small.
+ * memory.c: regions are reserved without access rights and opened in growing steps, so that an
+ * array of any size never has to be copied, and a small head stays small.
  */
 #include "ingester/head/memory.h"
 
@@ -32,8 +32,10 @@ bool region_commit_slow(Region *region, size_t bytes, bool force) {
     if (bytes > region->reserved) return false;
     to = MIN(to, region->reserved);
     more = to - region->committed;
-    if (force) budget_force(region->budget, more);
-    else if (!budget_take(region->budget, more)) return false;
+    if (force)
+        budget_force(region->budget, more);
+    else if (!budget_take(region->budget, more))
+        return false;
     if (mprotect(region->base + region->committed, more, PROT_READ | PROT_WRITE) != 0) {
         budget_give(region->budget, more);
         return false;
@@ -68,8 +70,10 @@ size_t slab_class_bytes(unsigned class) {
     size_t units;
 
     assert(class < SLAB_CLASSES);
-    if (class < 3) units = class + 1;
-    else units = (size_t)((class - 3) % 2 == 0 ? 4 : 6) << ((class - 3) / 2);
+    if (class < 3)
+        units = class + 1;
+    else
+        units = (size_t)((class - 3) % 2 == 0 ? 4 : 6) << ((class - 3) / 2);
     return units * SLAB_UNIT;
 }
 
@@ -78,7 +82,7 @@ unsigned slab_class(size_t bytes) {
 
     assert(bytes <= SLAB_BYTES_MAX);
     if (bytes > 256) class = 7;
-    while (slab_class_bytes(class) < bytes) class++;
+    while (slab_class_bytes(class) < bytes) class ++;
     return class;
 }
 

@@ -52,7 +52,7 @@ typedef struct SlabLimbo {
     struct SlabFreed {
         SlabHandle handle;
         uint32_t class;
-    } *items;
+    } * items;
     size_t count;
     size_t capacity;
 } SlabLimbo;

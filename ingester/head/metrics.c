@@ -54,9 +54,13 @@ bool metrics_head_reserve(MetricsHead *head, size_t bytes) {
 
 /* ---------- finding ---------- */
 
-static inline uint32_t id_tag(Hash128 id) { return (uint32_t)id.low; }
+static inline uint32_t id_tag(Hash128 id) {
+    return (uint32_t)id.low;
+}
 
-static inline bool id_equal(Hash128 a, Hash128 b) { return a.low == b.low && a.high == b.high; }
+static inline bool id_equal(Hash128 a, Hash128 b) {
+    return a.low == b.low && a.high == b.high;
+}
 
 uint32_t metrics_head_find_one(const MetricsHead *head, Hash128 id) {
     TABLE_EACH(&head->table, id_tag(id), i) if (id_equal(head_hot(head, i)->id, id)) return i;
@@ -94,7 +98,8 @@ static uint32_t name_tag(const MetricsHead *head, uint32_t tenant, uint32_t pair
     return (uint32_t)hash_bytes_seeded(key, sizeof key, head->seed);
 }
 
-/* The tenant's list for this metric name, made when it is the first series; HEAD_NONE: no memory. */
+/* The tenant's list for this metric name, made when it is the first series; HEAD_NONE: no memory.
+ */
 static uint32_t name_intern(MetricsHead *head, uint32_t tenant, uint32_t pair) {
     uint32_t tag = name_tag(head, tenant, pair), n = head->name_count;
 
@@ -104,8 +109,8 @@ static uint32_t name_intern(MetricsHead *head, uint32_t tenant, uint32_t pair) {
     if (!table_reserve(&head->names) ||
         !region_commit(&head->name_region, (n + (size_t)1) * sizeof(HeadName), false))
         return HEAD_NONE;
-    *head_name(head, n) = (HeadName){
-        .tenant = tenant, .pair = pair, .next = head_tenant(head, tenant)->names};
+    *head_name(head, n) =
+        (HeadName){.tenant = tenant, .pair = pair, .next = head_tenant(head, tenant)->names};
     head_tenant(head, tenant)->names = n;
     table_add(&head->names, tag, n);
     return head->name_count++;
@@ -171,11 +176,10 @@ static ErrCode head_make(MetricsHead *head, uint32_t tenant, Hash128 id, LabelPa
         return error_set(err, ERR_LIMIT, "no memory for a new series");
 
     if (pair_bytes > 0) memcpy(slab_ptr(&head->slab, pairs), head->scratch_pairs, pair_bytes);
-    *head_hot(head, n) =
-        (HeadHot){.id = id, .pairs = pairs, .pair_count = (uint16_t)labels.count};
+    *head_hot(head, n) = (HeadHot){.id = id, .pairs = pairs, .pair_count = (uint16_t)labels.count};
     *head_cold(head, n) = (HeadCold){.tenant = tenant};
-    ((uint32_t *)slab_ptr(&head->slab, head_name(head, name)->series))
-        [head_name(head, name)->count++] = n;
+    ((uint32_t *)slab_ptr(&head->slab,
+                          head_name(head, name)->series))[head_name(head, name)->count++] = n;
     head_tenant(head, tenant)->series_count++;
     table_add(&head->table, id_tag(id), n);
     *ret_series = n;

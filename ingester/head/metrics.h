@@ -22,11 +22,11 @@ enum {
 };
 
 enum {
-    HOT_IN_ORDER = 1 << 0,  /* of the open chunk: StreamState.in_order */
-    HOT_HAS_LAST = 1 << 1,  /* time_ms and value are of a sample, maybe of a closed chunk */
+    HOT_IN_ORDER = 1 << 0, /* of the open chunk: StreamState.in_order */
+    HOT_HAS_LAST = 1 << 1, /* time_ms and value are of a sample, maybe of a closed chunk */
     HOT_LAST_HISTOGRAM = 1 << 2,
-    HOT_LOGGED = 1 << 3,    /* the epoch's log defines the series */
-    HOT_LOGGING = 1 << 4,   /* the group being built does */
+    HOT_LOGGED = 1 << 3,  /* the epoch's log defines the series */
+    HOT_LOGGING = 1 << 4, /* the group being built does */
 };
 
 typedef struct HeadHot {

@@ -10,8 +10,8 @@ bool pairs_init(Pairs *pairs, size_t reserve, uint64_t seed, Budget *budget) {
     return region_init(&pairs->pair_region, MIN(reserve, PAIRS_MAX * sizeof(LabelPair)), budget) &&
            region_init(&pairs->name_region, MIN(reserve, PAIRS_MAX * sizeof(uint32_t)), budget) &&
            region_init(&pairs->names_region, MIN(reserve, PAIRS_MAX * sizeof(Str)), budget) &&
-           region_init(&pairs->text.region, reserve, budget) &&
-           table_init(&pairs->table, budget) && table_init(&pairs->names, budget);
+           region_init(&pairs->text.region, reserve, budget) && table_init(&pairs->table, budget) &&
+           table_init(&pairs->names, budget);
 }
 
 void pairs_done(Pairs *pairs) {

@@ -1,7 +1,7 @@
 #pragma once
 /*
- * pairs.h: the dictionary of a head generation: every (name, value) once, with a number. Pairs never
- * move and never go, so queries use the dictionary where it lies.
+ * pairs.h: the dictionary of a head generation: every (name, value) once, with a number. Pairs
+ * never move and never go, so queries use the dictionary where it lies.
  */
 #include "common/batch/labels.h"
 #include "ingester/head/table.h"

@@ -55,7 +55,7 @@ static void chunk_reserve(MetricsHead *head, HeadHot *hot, size_t bytes) {
         slab_free_later(&head->slab, hot->chunk, hot->class);
     }
     hot->chunk = larger;
-    hot->class = (uint8_t)class;
+    hot->class = (uint8_t) class;
 }
 
 /* A closed chunk's place may still be read, by a query that saw it open: start in another one. */
@@ -98,7 +98,9 @@ static void state_store(MetricsHead *head, uint32_t series, HeadHot *hot, const 
     head->samples++;
 }
 
-static bool same_bits(double a, double b) { return memcmp(&a, &b, sizeof a) == 0; }
+static bool same_bits(double a, double b) {
+    return memcmp(&a, &b, sizeof a) == 0;
+}
 
 HeadOutcome metrics_head_append(MetricsHead *head, uint32_t series, int64_t time_ms, double value) {
     HeadHot *hot = head_hot(head, series);

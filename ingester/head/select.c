@@ -1,7 +1,8 @@
 /*
- * select.c: matching by scanning, without postings. What makes it cheap: a selector with a metric name
- * looks only at that name's series; an equality is one 4-byte comparison a label; any other matcher
- * is asked once per distinct value (a byte per pair remembers the answer), not once per series.
+ * select.c: matching by scanning, without postings. What makes it cheap: a selector with a metric
+ * name looks only at that name's series; an equality is one 4-byte comparison a label; any other
+ * matcher is asked once per distinct value (a byte per pair remembers the answer), not once per
+ * series.
  */
 #include "ingester/head/select.h"
 
@@ -10,11 +11,11 @@ enum { UNKNOWN = 0, YES = 1, NO = 2, AHEAD = 8 };
 /* A matcher, made ready for this head. */
 typedef struct LabelTest {
     const Matcher *matcher;
-    bool on_name;      /* of __name__: asked once per metric name */
-    uint32_t name;     /* the label's number; PAIR_NONE: no series has it */
-    uint32_t equal;    /* for `=` with a value: the only pair that will do */
+    bool on_name;   /* of __name__: asked once per metric name */
+    uint32_t name;  /* the label's number; PAIR_NONE: no series has it */
+    uint32_t equal; /* for `=` with a value: the only pair that will do */
     bool is_equal;
-    uint8_t *answers;  /* per pair, for the others */
+    uint8_t *answers; /* per pair, for the others */
 } LabelTest;
 
 typedef struct Selecting {
@@ -239,8 +240,7 @@ static ErrCode hand_out_exemplars(Selecting *s, HeadExemplars **out, Error *err)
 ErrCode metrics_head_select(const MetricsHead *head, uint32_t tenant, const HeadSelect *select,
                             Arena *arena, MetricsSelection *out, HeadExemplars **exemplars,
                             Error *err) {
-    Selecting s = {
-        .head = head, .select = select, .arena = arena, .exemplars = exemplars != NULL};
+    Selecting s = {.head = head, .select = select, .arena = arena, .exemplars = exemplars != NULL};
     const HeadTenant *owner = head_tenant(head, tenant);
     SelectedSeries *series;
 

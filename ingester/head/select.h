@@ -2,8 +2,8 @@
 /*
  * select.h: what queries see of a head: on the lane's thread while it is live, on any once frozen.
  *
- * Results point into the head (dictionary, pair numbers, stream bytes): who asks keeps the generation
- * pinned, slab_pin() included, for as long as the arena lives.
+ * Results point into the head (dictionary, pair numbers, stream bytes): who asks keeps the
+ * generation pinned, slab_pin() included, for as long as the arena lives.
  */
 #include "common/block/heads.h"
 #include "ingester/head/metrics.h"

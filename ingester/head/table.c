@@ -20,7 +20,9 @@ static bool table_make(Table *table, size_t slots, Budget *budget, bool force) {
     return true;
 }
 
-bool table_init(Table *table, Budget *budget) { return table_make(table, SLOTS_MIN, budget, true); }
+bool table_init(Table *table, Budget *budget) {
+    return table_make(table, SLOTS_MIN, budget, true);
+}
 
 void table_done(Table *table) {
     region_done(&table->region);
@@ -40,7 +42,8 @@ bool table_reserve(Table *table) {
     Table larger;
 
     if (table->count < slots / 8 * 7) return true;
-    if (slots > UINT32_MAX / 4 || !table_make(&larger, slots * 2, table->budget, false)) return false;
+    if (slots > UINT32_MAX / 4 || !table_make(&larger, slots * 2, table->budget, false))
+        return false;
     for (size_t i = 0; i < slots; i++)
         if (table->slots[i] != 0) table_put(&larger, table->slots[i]);
     region_done(&table->region);

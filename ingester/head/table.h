@@ -40,5 +40,5 @@ static inline uint32_t table_next(const Table *table, uint32_t tag, uint32_t *at
     }
 }
 #define TABLE_EACH(table_, tag_, index_)                                                           \
-    for (uint32_t at_ = (tag_), index_ = table_next((table_), (tag_), &at_);                       \
-         index_ != TABLE_NONE; index_ = table_next((table_), (tag_), &at_))
+    for (uint32_t at_ = (tag_), index_ = table_next((table_), (tag_), &at_); index_ != TABLE_NONE; \
+         index_ = table_next((table_), (tag_), &at_))

@@ -1,7 +1,7 @@
 #pragma once
 /*
- * lane.h: a thread that shares nothing on the way of a sample: it owns a log, a ring and its part of
- * every tenant's head, and does what its queue says, in groups.
+ * lane.h: a thread that shares nothing on the way of a sample: it owns a log, a ring and its part
+ * of every tenant's head, and does what its queue says, in groups.
  *
  * Other threads reach it through tasks: parts of batches, and calls that want to see the live
  * generation. Frozen generations hang on a list under `lock`, for queries and flushes.
@@ -33,9 +33,10 @@ typedef struct AppendPart {
     Append *append;
     uint32_t start; /* its rows: append->order[start, start + count) */
     uint32_t count;
-    bool metadata; /* this part takes care of the batch's */
-    uint32_t tenant; /* in the live generation, while the group is built and applied */
-    uint32_t first_row; /* of the result's first error: the lowest row is told */
+    bool metadata;       /* this part takes care of the batch's */
+    bool defines_tenant; /* the group names the tenant because of this part */
+    uint32_t tenant;     /* in the live generation, while the group is built and applied */
+    uint32_t first_row;  /* of the result's first error: the lowest row is told */
     AppendResult result;
 } AppendPart;
 
@@ -50,8 +51,8 @@ struct Append {
     AppendPart parts[];
 };
 
-/* Splits the batch by series id and queues its parts. Without memory, or when there is nothing in it,
- * done() is called before it returns. */
+/* Splits the batch by series id and queues its parts. Without memory, or when there is nothing in
+ * it, done() is called before it returns. */
 struct Lane;
 void append_submit(struct Lane *lanes, unsigned lane_count, const MetricsBatch *batch,
                    AppendDone done, void *context);
@@ -125,7 +126,7 @@ typedef struct Lane {
     struct LanePrevious {
         ActiveTenant *tenant;
         int64_t count;
-    } *previous; /* what the generation frozen last added to ActiveTenant.previous */
+    } * previous; /* what the generation frozen last added to ActiveTenant.previous */
     size_t previous_count;
     uint64_t synced_ns; /* for WAL_SYNC_INTERVAL */
     bool stop;
@@ -135,19 +136,21 @@ typedef struct Lane {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* one was flushed, or could not be */
     Generation *frozen;
-    unsigned flushing;       /* tasks on the background pool */
-    uint64_t failures;       /* flushes that failed, ever */
-    Error failure;           /* the last one's */
-    bool ready;              /* the log is replayed, or it failed */
+    unsigned flushing; /* tasks on the background pool */
+    uint64_t failures; /* flushes that failed, ever */
+    Error failure;     /* the last one's */
+    bool ready;        /* the log is replayed, or it failed */
     Error start_error;
 } Lane;
 
-/* Starts the thread, which replays its part of the log and then serves; lane_await_ready() says when.
+/* Starts the thread, which replays its part of the log and then serves; lane_await_ready() says
+ * when.
  */
 MUST_USE ErrCode lane_start(Lane *lane, const LaneOptions *options, Error *err);
 MUST_USE ErrCode lane_await_ready(Lane *lane, Error *err);
 void lane_push(Lane *lane, LaneTask *task);
-/* Ends the thread, waits for flushes that run, frees everything. The log keeps what isn't flushed. */
+/* Ends the thread, waits for flushes that run, frees everything. The log keeps what isn't flushed.
+ */
 void lane_stop(Lane *lane);
 
 /* ---------- between the lane's files; on its thread ---------- */
@@ -157,7 +160,7 @@ void lane_commit(Lane *lane);
 /* lane.c: the live generation joins the frozen ones, a new epoch begins. False: it is empty. */
 bool lane_freeze(Lane *lane);
 /* lane.c: puts a generation that is complete among the frozen ones and has it flushed. */
-void lane_add_frozen(Lane *lane, Generation *generation);
+void lane_add_frozen(Lane *lane, Generation *generation, bool was_live);
 /* lane.c: hands due flushes to the background pool. */
 void lane_flush_due(Lane *lane);
 /* replay.c: everything in this lane's and abandoned directories becomes frozen generations.

@@ -1,6 +1,6 @@
 /*
- * queue.c: how others reach a lane. Pushing is one compare-and-swap, and a system call only when the
- * lane sleeps.
+ * queue.c: how others reach a lane. Pushing is one compare-and-swap, and a system call only when
+ * the lane sleeps.
  */
 #include <linux/futex.h>
 #include <stdlib.h>
@@ -31,8 +31,7 @@ static Append *append_new(const MetricsBatch *batch, unsigned lane_count) {
     Append *append;
 
     if (rows >= HEAD_NONE) return NULL;
-    append = malloc(sizeof *append + lane_count * sizeof(AppendPart) +
-                    2 * rows * sizeof(uint32_t));
+    append = malloc(sizeof *append + lane_count * sizeof(AppendPart) + 2 * rows * sizeof(uint32_t));
     if (append == NULL) return NULL;
     append->batch = batch;
     append->order = (uint32_t *)(void *)&append->parts[lane_count];

@@ -1,6 +1,6 @@
 /*
- * record.c: payloads to bytes and back. The bytes were checked by the frame's checksum, but are read
- * as if they hadn't been.
+ * record.c: payloads to bytes and back. The bytes were checked by the frame's checksum, but are
+ * read as if they hadn't been.
  */
 #include "ingester/lane/record.h"
 
@@ -42,7 +42,9 @@ void sample_writer_flush(SampleWriter *writer) {
     writer_rewind(writer);
 }
 
-void sample_writer_finish(SampleWriter *writer) { sample_writer_flush(writer); }
+void sample_writer_finish(SampleWriter *writer) {
+    sample_writer_flush(writer);
+}
 
 static bool read_references(Str column, SampleColumns *out) {
     Reader r = reader_of(column);

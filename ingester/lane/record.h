@@ -74,8 +74,8 @@ static inline void sample_writer_add(SampleWriter *writer, uint32_t reference, i
     unsigned bytes;
 
     if (UNLIKELY(writer->count == RECORD_SAMPLES_MAX)) sample_writer_flush(writer);
-    writer->references = record_put_zigzag(
-        writer->references, (int64_t)reference - (int64_t)writer->last_reference);
+    writer->references =
+        record_put_zigzag(writer->references, (int64_t)reference - (int64_t)writer->last_reference);
     writer->times = record_put_zigzag(
         writer->times, (int64_t)((uint64_t)time_ms - (uint64_t)writer->last_time_ms));
     writer->last_reference = reference;
@@ -85,8 +85,10 @@ static inline void sample_writer_add(SampleWriter *writer, uint32_t reference, i
     if (bytes > 0) bits >>= 64 - 8 * bytes;
     memcpy(writer->values, &bits, sizeof bits);
     writer->values += bytes;
-    if (writer->count % 2 == 0) writer->value_lengths[writer->count / 2] = (uint8_t)bytes;
-    else writer->value_lengths[writer->count / 2] |= (uint8_t)(bytes << 4);
+    if (writer->count % 2 == 0)
+        writer->value_lengths[writer->count / 2] = (uint8_t)bytes;
+    else
+        writer->value_lengths[writer->count / 2] |= (uint8_t)(bytes << 4);
     writer->count++;
 }
 

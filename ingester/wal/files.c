@@ -114,8 +114,10 @@ static size_t finish_discards(WalIo *io, const char *dir, const WalFile *done, s
         bool gone = false;
 
         for (size_t d = 0; d < done_count; d++) gone |= done[d].epoch == files[i].epoch;
-        if (gone) remove_file(io, dir, files[i], "");
-        else files[kept++] = files[i];
+        if (gone)
+            remove_file(io, dir, files[i], "");
+        else
+            files[kept++] = files[i];
     }
     for (size_t d = 0; d < done_count; d++) remove_file(io, dir, done[d], ".done");
     return kept;

@@ -7,10 +7,10 @@
  *     file    header (WalHeader, 80 bytes) twice, frames, zeros up to what was preallocated
  *     frame   WalFrame (24 bytes), payload, zeros to a multiple of 8
  *
- * A frame's checksum covers the file's salt and the frame's offset too, so that bytes left over from
- * another file, or sent by a tenant to look like a frame, are never taken for one. Group numbers
- * ascend within an epoch: bytes of a group whose write failed, left behind the end of the group
- * that was written over it, are told by their lower number.
+ * A frame's checksum covers the file's salt and the frame's offset too, so that bytes left over
+ * from another file, or sent by a tenant to look like a frame, are never taken for one. Group
+ * numbers ascend within an epoch: bytes of a group whose write failed, left behind the end of the
+ * group that was written over it, are told by their lower number.
  */
 #include "common/base/error.h"
 #include "common/base/hash.h"
@@ -29,8 +29,8 @@ typedef struct WalHeader {
     uint32_t lane;
     uint64_t ingester;
     uint64_t epoch;
-    uint32_t sequence; /* of the file within its epoch, from 0 */
-    uint32_t previous; /* sequence of the file before in this epoch */
+    uint32_t sequence;  /* of the file within its epoch, from 0 */
+    uint32_t previous;  /* sequence of the file before in this epoch */
     int64_t created_ms; /* of the epoch */
     uint64_t salt;
     uint64_t previous_end; /* how far that file is good; 0: there is none */

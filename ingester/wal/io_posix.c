@@ -84,7 +84,9 @@ static int posix_sync_dir(WalIo *io, const char *path) {
     return code == EINVAL || code == EROFS ? 0 : code;
 }
 
-static void posix_free(WalIo *io) { free(io); }
+static void posix_free(WalIo *io) {
+    free(io);
+}
 
 void wal_io_posix_fill(WalIo *io) {
     *io = (WalIo){

@@ -27,8 +27,10 @@ static int uring_reap(UringIo *uring, unsigned count, int *ret_write, int *ret_s
 
         if (code == -EINTR) continue;
         if (code < 0) return -code;
-        if (io_uring_cqe_get_data64(cqe) == TAG_WRITE) *ret_write = cqe->res;
-        else *ret_sync = cqe->res;
+        if (io_uring_cqe_get_data64(cqe) == TAG_WRITE)
+            *ret_write = cqe->res;
+        else
+            *ret_sync = cqe->res;
         io_uring_cqe_seen(&uring->ring, cqe);
         count--;
     }

@@ -1,6 +1,7 @@
 /*
- * reader.c: a window slides over the file. A frame that isn't whole starts a search, in steps of the
- * alignment, for the next one that is; that nothing was found is the normal end (zeros) or a torn one.
+ * reader.c: a window slides over the file. A frame that isn't whole starts a search, in steps of
+ * the alignment, for the next one that is; that nothing was found is the normal end (zeros) or a
+ * torn one.
  */
 #include "ingester/wal/reader.h"
 
@@ -15,9 +16,10 @@ struct WalReader {
     WalHeader header;
     WalReport report;
     uint64_t limit;
-    uint64_t at;         /* the next frame */
-    uint64_t group;      /* the highest seen */
-    uint64_t search_left; /* bytes that searching may still checksum: hostile lengths cost no more */
+    uint64_t at;    /* the next frame */
+    uint64_t group; /* the highest seen */
+    uint64_t
+        search_left; /* bytes that searching may still checksum: hostile lengths cost no more */
 
     char *window;
     size_t window_bytes; /* allocated */
@@ -112,9 +114,13 @@ void wal_reader_free(WalReader *reader) {
     free(reader);
 }
 
-const WalHeader *wal_reader_header(const WalReader *reader) { return &reader->header; }
+const WalHeader *wal_reader_header(const WalReader *reader) {
+    return &reader->header;
+}
 
-const WalReport *wal_reader_report(const WalReader *reader) { return &reader->report; }
+const WalReport *wal_reader_report(const WalReader *reader) {
+    return &reader->report;
+}
 
 /* Bytes [at, at + len), which lie before the limit; NULL and *err when they cannot be had. */
 static const char *reader_view(WalReader *reader, uint64_t at, size_t len, Error *err) {
@@ -220,7 +226,10 @@ ErrCode wal_reader_next(WalReader *reader, WalRecord *out, bool *more, Error *er
     }
     memcpy(&frame, bytes, sizeof frame);
     reader->group = frame.group;
-    *out = (WalRecord){frame.type, frame.tenant, frame.group, reader->at + sizeof frame,
+    *out = (WalRecord){frame.type,
+                       frame.tenant,
+                       frame.group,
+                       reader->at + sizeof frame,
                        {bytes + sizeof frame, frame.length}};
     reader->at += wal_frame_bytes(frame.length);
     reader->report.end = reader->at;

@@ -28,9 +28,9 @@ typedef struct WalRecord {
 /* What was found besides whole frames. Complete when wal_reader_next() said there is no more. */
 typedef struct WalReport {
     uint64_t records;
-    uint64_t end;         /* behind the last whole frame */
-    uint64_t torn_bytes;  /* not zero: behind the last whole frame, of a write that didn't finish */
-    uint64_t gaps;        /* damaged places with whole frames behind them */
+    uint64_t end;        /* behind the last whole frame */
+    uint64_t torn_bytes; /* not zero: behind the last whole frame, of a write that didn't finish */
+    uint64_t gaps;       /* damaged places with whole frames behind them */
     uint64_t gap_bytes;
     bool header_repaired; /* the first copy of the header is damaged, the second isn't */
 } WalReport;

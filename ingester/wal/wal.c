@@ -1,10 +1,10 @@
 /*
- * wal.c: writing. Files grow in preallocated steps; a group is sealed (numbers, checksums) when it is
- * known where it goes, and one write and one sync make it durable.
+ * wal.c: writing. Files grow in preallocated steps; a group is sealed (numbers, checksums) when it
+ * is known where it goes, and one write and one sync make it durable.
  *
  * What a failure leaves behind, and why it does no harm:
- *  - no space: the file is cut back to the last good end. Should even that fail, the bytes there are
- *    overwritten by the next group or told by their lower group number.
+ *  - no space: the file is cut back to the last good end. Should even that fail, the bytes there
+ * are overwritten by the next group or told by their lower group number.
  *  - the device failed: which pages are on disk is anyone's guess, so the file is never written
  *    again; the next file's header says how far this one is good.
  */
@@ -31,12 +31,12 @@ struct Wal {
 
     uint64_t epoch;
     int64_t created_ms;
-    uint64_t group;        /* of the last attempt: ascends within an epoch, failed ones included */
-    uint32_t sequence;     /* of the next file */
-    uint32_t previous;     /* the file before the next one, and its good bytes; 0: none */
+    uint64_t group;    /* of the last attempt: ascends within an epoch, failed ones included */
+    uint32_t sequence; /* of the next file */
+    uint32_t previous; /* the file before the next one, and its good bytes; 0: none */
     uint64_t previous_end;
 
-    int fd; /* -1: the next commit makes a file */
+    int fd;           /* -1: the next commit makes a file */
     uint32_t current; /* its sequence */
     uint64_t salt;
     uint64_t offset;    /* the good end of the file */
@@ -159,8 +159,7 @@ static ErrCode wal_open_file(Wal *wal, Error *err) {
     wal->salt = random_u64();
     wal->offset = WAL_FRAMES_START;
     wal->allocated = 0;
-    if ((code = wal_allocate(wal, WAL_FRAMES_START)) != 0 ||
-        (code = wal_write_header(wal)) != 0 ||
+    if ((code = wal_allocate(wal, WAL_FRAMES_START)) != 0 || (code = wal_write_header(wal)) != 0 ||
         (code = wal->io->sync_dir(wal->io, wal->dir)) != 0) {
         (void)wal->io->close(wal->io, wal->fd);
         (void)wal->io->remove(wal->io, path);
@@ -186,7 +185,9 @@ void wal_begin_epoch(Wal *wal, uint64_t epoch, int64_t created_ms) {
                  LOG_ERR(&err));
 }
 
-uint32_t wal_file_count(const Wal *wal) { return wal->sequence; }
+uint32_t wal_file_count(const Wal *wal) {
+    return wal->sequence;
+}
 
 size_t wal_frame_begin(Buf *group, uint8_t type, uint32_t tenant) {
     size_t start = group->len;
@@ -234,8 +235,8 @@ static void wal_retreat(Wal *wal, int code) {
         wal->allocated = wal->offset;
     if (code == ENOSPC || code == EDQUOT) return;
 
-    LOG_ERROR("write-ahead log: device error, continuing on a new file",
-              LOG_U64("lane", wal->lane), LOG_CSTR("error", strerror(code)));
+    LOG_ERROR("write-ahead log: device error, continuing on a new file", LOG_U64("lane", wal->lane),
+              LOG_CSTR("error", strerror(code)));
     (void)wal->io->close(wal->io, wal->fd);
     wal->fd = -1;
     wal->previous = wal->current;
@@ -263,8 +264,8 @@ ErrCode wal_commit(Wal *wal, Buf *group, Error *err) {
     wal_seal(wal, group);
     code = wal_allocate(wal, wal->offset + group->len);
     if (code == 0)
-        code = wal->io->write(wal->io, wal->fd, group->ptr, group->len, wal->offset,
-                              wal->sync_each);
+        code =
+            wal->io->write(wal->io, wal->fd, group->ptr, group->len, wal->offset, wal->sync_each);
     if (code != 0) {
         wal_retreat(wal, code);
         return wal_error(err, code, "write to", wal->dir);

@@ -14,11 +14,11 @@
 typedef struct Wal Wal;
 
 typedef struct WalOptions {
-    WalIo *io;     /* borrowed */
+    WalIo *io;       /* borrowed */
     const char *dir; /* exists; copied */
     uint64_t ingester;
     uint32_t lane;
-    bool sync_each;         /* every commit waits for the disk; else wal_sync() is asked now and then */
+    bool sync_each; /* every commit waits for the disk; else wal_sync() is asked now and then */
     uint64_t file_bytes_max; /* a file is closed when the next group would pass this; 0: 128 MiB */
 } WalOptions;
 

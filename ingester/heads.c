@@ -1,0 +1,292 @@
+/*
+ * heads.c: what queries see of the ingester. Live generations are looked at by their lanes, each
+ * into an arena of its own beside the query's; frozen ones by the query's thread.
+ *
+ * A lane hands out its frozen generations in the same moment as it looks at the live one: what is
+ * frozen right after was seen live, and nothing is missed between the two.
+ */
+#include <stdlib.h>
+
+#include "ingester/head/select.h"
+#include "ingester/internal.h"
+
+/* Keeps a generation, and what its lane frees meanwhile, until the arena goes. */
+typedef struct Pin {
+    Generation *generation;
+    bool live;
+    unsigned phase;
+} Pin;
+
+static void pin_release(void *what) {
+    Pin *pin = what;
+
+    if (pin->live) slab_unpin(&pin->generation->metrics.slab, pin->phase);
+    generation_unref(pin->generation);
+}
+
+static bool pin_generation(Arena *arena, Generation *generation, bool live) {
+    Pin *pin = ARENA_NEW(arena, Pin);
+
+    if (pin == NULL || !arena_on_free(arena, pin_release, pin)) return false;
+    generation_ref(generation);
+    *pin = (Pin){.generation = generation, .live = live};
+    if (live) pin->phase = slab_pin(&generation->metrics.slab);
+    return true;
+}
+
+/* One question to one lane. What looks at a generation is look(); it fills a slot of its own kind.
+ */
+typedef struct Look Look;
+struct Look {
+    ErrCode (*look)(Look *look, const Generation *generation, uint32_t tenant, Arena *arena,
+                    Error *err);
+    Str tenant;
+    const HeadSelect *select;
+    bool exemplars;
+    Str name;
+    Arena *arena; /* the lane's, beside the query's */
+    Generation **frozen;
+    size_t frozen_count;
+    /* what select leaves */
+    MetricsSelection *selections;
+    HeadExemplars **exemplar_lists;
+    size_t selection_count;
+    /* what labels and metadata leave */
+    StrList strings;
+    MetadataList metadata;
+    size_t live_metadata; /* of those, the first so many are the live generation's */
+    Error err;
+};
+
+static ErrCode out_of_memory(Error *err) {
+    return error_set(err, ERR_LIMIT, "looking into the heads: the query's memory is used up");
+}
+
+static ErrCode look_at(Look *look, Generation *generation, bool live, Arena *arena, Error *err) {
+    uint32_t tenant = generation_find_tenant(generation, look->tenant);
+
+    if (tenant == HEAD_NONE) return ERR_OK;
+    if (!pin_generation(arena, generation, live)) return out_of_memory(err);
+    return look->look(look, generation, tenant, arena, err);
+}
+
+static void release_frozen(void *what) {
+    Look *look = what;
+
+    for (size_t i = 0; i < look->frozen_count; i++) generation_unref(look->frozen[i]);
+    look->frozen_count = 0;
+}
+
+static void look_on_lane(Lane *lane, void *what) {
+    Look *look = what;
+
+    if (!lane_pin_frozen(lane, look->arena, &look->frozen, &look->frozen_count)) {
+        out_of_memory(&look->err);
+        return;
+    }
+    (void)look_at(look, lane->live, true, look->arena, &look->err);
+    look->live_metadata = look->metadata.count;
+}
+
+/* The frozen ones are older than the live one, which was looked at first: it moves to the end. */
+static ErrCode look_at_frozen(Look *look, Arena *arena, Error *err) {
+    MetricsSelection *live = look->selections;
+    HeadExemplars **live_exemplars = look->exemplar_lists;
+    size_t live_count = look->selection_count;
+    ErrCode code = ERR_OK;
+
+    look->selections = ARENA_ARRAY(arena, MetricsSelection, look->frozen_count + 1);
+    look->exemplar_lists = ARENA_ARRAY(arena, HeadExemplars *, look->frozen_count + 1);
+    look->selection_count = 0;
+    if (look->selections == NULL || look->exemplar_lists == NULL) code = out_of_memory(err);
+    for (size_t i = 0; code == ERR_OK && i < look->frozen_count; i++)
+        code = look_at(look, look->frozen[i], false, arena, err);
+    if (code == ERR_OK && live_count > 0) {
+        look->selections[look->selection_count] = live[0];
+        look->exemplar_lists[look->selection_count++] = live_exemplars[0];
+    }
+    release_frozen(look);
+    return code;
+}
+
+static void release_arena(void *what) {
+    arena_free(what);
+}
+
+/* Asks every lane. *out: one Look a lane. */
+static ErrCode look_everywhere(Ingester *ingester, const Look *question, Arena *arena, Look **out,
+                               Error *err) {
+    unsigned count = ingester->lane_count;
+    Look *looks = ARENA_ARRAY(arena, Look, count);
+    ErrCode code = ERR_OK;
+
+    if (looks == NULL) return out_of_memory(err);
+    for (unsigned i = 0; i < count; i++) {
+        looks[i] = *question;
+        looks[i].arena = arena_new(0, arena_budget(arena));
+        if (looks[i].arena == NULL) return out_of_memory(err);
+        if (!arena_on_free(arena, release_arena, looks[i].arena)) {
+            arena_free(looks[i].arena);
+            return out_of_memory(err);
+        }
+    }
+    lanes_call(ingester->lanes, count, look_on_lane, looks, sizeof *looks);
+    for (unsigned i = 0; i < count; i++) {
+        if (code == ERR_OK && looks[i].err.code != ERR_OK) {
+            *err = looks[i].err;
+            code = err->code;
+        }
+        if (code == ERR_OK)
+            code = look_at_frozen(&looks[i], arena, err);
+        else
+            release_frozen(&looks[i]);
+    }
+    *out = looks;
+    return code;
+}
+
+/* ---------- select, exemplars ---------- */
+
+static ErrCode look_select(Look *look, const Generation *generation, uint32_t tenant, Arena *arena,
+                           Error *err) {
+    MetricsSelection *out = look->selections;
+    HeadExemplars **exemplars = look->exemplar_lists;
+
+    if (out == NULL) { /* the live one comes first, and has no array yet */
+        out = look->selections = ARENA_NEW(arena, MetricsSelection);
+        exemplars = look->exemplar_lists = ARENA_NEW(arena, HeadExemplars *);
+        if (out == NULL || exemplars == NULL) return out_of_memory(err);
+    }
+    out += look->selection_count;
+    exemplars += look->selection_count;
+    TRY(metrics_head_select(&generation->metrics, tenant, look->select, arena, out,
+                            look->exemplars ? exemplars : NULL, err));
+    if (out->series_count > 0) look->selection_count++;
+    return ERR_OK;
+}
+
+static ErrCode select_heads(Ingester *ingester, const HeadSelect *select, bool exemplars,
+                            Arena *arena, MetricsSelection **out, HeadExemplars ***lists,
+                            size_t *count, Error *err) {
+    Look question = {
+        .look = look_select, .tenant = select->tenant, .select = select, .exemplars = exemplars};
+    MetricsSelection *all;
+    HeadExemplars **all_lists;
+    size_t total = 0, n = 0;
+    Look *looks;
+
+    TRY(look_everywhere(ingester, &question, arena, &looks, err));
+    for (unsigned i = 0; i < ingester->lane_count; i++) total += looks[i].selection_count;
+    all = ARENA_ARRAY(arena, MetricsSelection, MAX(total, (size_t)1));
+    all_lists = ARENA_ARRAY(arena, HeadExemplars *, MAX(total, (size_t)1));
+    if (all == NULL || all_lists == NULL) return out_of_memory(err);
+    for (unsigned i = 0; i < ingester->lane_count; i++)
+        for (size_t k = 0; k < looks[i].selection_count; k++) {
+            all_lists[n] = looks[i].exemplar_lists[k];
+            all[n++] = looks[i].selections[k];
+        }
+    *out = all;
+    if (lists != NULL) *lists = all_lists;
+    *count = n;
+    return ERR_OK;
+}
+
+static ErrCode reader_select(void *context, const HeadSelect *select, Arena *arena,
+                             MetricsSelection **out, size_t *count, Error *err) {
+    return select_heads(context, select, false, arena, out, NULL, count, err);
+}
+
+static ErrCode reader_exemplars(void *context, const HeadSelect *select, Arena *arena,
+                                MetricsSelection **out, HeadExemplars ***exemplars, size_t *count,
+                                Error *err) {
+    return select_heads(context, select, true, arena, out, exemplars, count, err);
+}
+
+/* ---------- labels ---------- */
+
+static ErrCode look_labels(Look *look, const Generation *generation, uint32_t tenant, Arena *arena,
+                           Error *err) {
+    return metrics_head_labels(&generation->metrics, tenant, look->name, arena, &look->strings,
+                               err);
+}
+
+static int compare_str(const void *a, const void *b) {
+    return str_compare(*(const Str *)a, *(const Str *)b);
+}
+
+static ErrCode reader_labels(void *context, Str tenant, Str name, Arena *arena, Str **out,
+                             size_t *count, Error *err) {
+    Ingester *ingester = context;
+    Look question = {.look = look_labels, .tenant = tenant, .name = name};
+    size_t total = 0, n = 0, kept = 0;
+    Look *looks;
+    Str *all;
+
+    TRY(look_everywhere(ingester, &question, arena, &looks, err));
+    for (unsigned i = 0; i < ingester->lane_count; i++) total += looks[i].strings.count;
+    all = ARENA_ARRAY(arena, Str, MAX(total, (size_t)1));
+    if (all == NULL) return out_of_memory(err);
+    for (unsigned i = 0; i < ingester->lane_count; i++)
+        for (size_t k = 0; k < looks[i].strings.count; k++) all[n++] = looks[i].strings.items[k];
+    if (n > 1) qsort(all, n, sizeof *all, compare_str);
+    for (size_t i = 0; i < n; i++)
+        if (kept == 0 || !str_equal(all[kept - 1], all[i])) all[kept++] = all[i];
+    *out = all;
+    *count = kept;
+    return ERR_OK;
+}
+
+/* ---------- metadata ---------- */
+
+static ErrCode look_metadata(Look *look, const Generation *generation, uint32_t tenant,
+                             Arena *arena, Error *err) {
+    return metrics_head_metadata(&generation->metrics, tenant, arena, &look->metadata, err);
+}
+
+typedef struct RankedMetadata {
+    MetadataItem item;
+    size_t rank; /* lower is newer */
+} RankedMetadata;
+
+static int compare_metadata(const void *a, const void *b) {
+    const RankedMetadata *x = a, *y = b;
+    int order = str_compare(x->item.metric, y->item.metric);
+
+    return order != 0 ? order : (x->rank > y->rank) - (x->rank < y->rank);
+}
+
+static ErrCode reader_metadata(void *context, Str tenant, Arena *arena, MetadataItem **out,
+                               size_t *count, Error *err) {
+    Ingester *ingester = context;
+    Look question = {.look = look_metadata, .tenant = tenant};
+    size_t total = 0, n = 0, kept = 0;
+    RankedMetadata *all;
+    MetadataItem *items;
+    Look *looks;
+
+    TRY(look_everywhere(ingester, &question, arena, &looks, err));
+    for (unsigned i = 0; i < ingester->lane_count; i++) total += looks[i].metadata.count;
+    all = ARENA_ARRAY(arena, RankedMetadata, MAX(total, (size_t)1));
+    items = ARENA_ARRAY(arena, MetadataItem, MAX(total, (size_t)1));
+    if (all == NULL || items == NULL) return out_of_memory(err);
+    /* A lane's list begins with the live generation's, then the frozen ones', oldest first. */
+    for (unsigned i = 0; i < ingester->lane_count; i++)
+        for (size_t k = 0; k < looks[i].metadata.count; k++, n++)
+            all[n] = (RankedMetadata){looks[i].metadata.items[k],
+                                      k < looks[i].live_metadata ? 0 : total - k};
+    if (n > 1) qsort(all, n, sizeof *all, compare_metadata);
+    for (size_t i = 0; i < n; i++)
+        if (kept == 0 || !str_equal(items[kept - 1].metric, all[i].item.metric))
+            items[kept++] = all[i].item;
+    *out = items;
+    *count = kept;
+    return ERR_OK;
+}
+
+HeadReader ingester_head_reader(Ingester *ingester) {
+    return (HeadReader){.select = reader_select,
+                        .exemplars = reader_exemplars,
+                        .labels = reader_labels,
+                        .metadata = reader_metadata,
+                        .context = ingester};
+}

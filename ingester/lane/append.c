@@ -1,0 +1,447 @@
+/*
+ * append.c: the way of a sample. Everything that waits is looked up, encoded into one group,
+ * written and synced at once, and only then applied to the head and answered.
+ *
+ * The order of a part's samples, histograms and exemplars in the log is the order they are applied
+ * in, so that a replay comes to the same decisions about doubles and conflicts.
+ */
+#include <stdlib.h>
+
+#include "common/base/log.h"
+#include "ingester/lane/lane.h"
+
+enum {
+    GROUP_BYTES_MAX = 4 << 20, /* what comes after waits for the next group */
+    PARTS_MAX = 256,
+    AHEAD = 8,
+    ROW_BYTES = 64, /* a guess at what a row makes the head grow by, asked for in advance */
+    LIMITS_FRESH_MS = 1000,
+};
+
+static const MetricsRow *part_row(const AppendPart *part, uint32_t i, uint32_t *ret_row) {
+    uint32_t row = part->append->order[part->start + i];
+
+    if (ret_row != NULL) *ret_row = row;
+    return &part->append->batch->rows[row];
+}
+
+static void part_note(AppendPart *part, uint32_t row, const Error *err) {
+    if (row >= part->first_row) return;
+    part->first_row = row;
+    part->result.first = *err;
+}
+
+/* ---------- before the log: tenant, room, series ---------- */
+
+static bool log_series(Lane *lane, uint32_t series) {
+    if (lane->logging_count == lane->logging_capacity) {
+        size_t more = MAX(lane->logging_capacity * 2, (size_t)1024);
+        uint32_t *grown = realloc(lane->logging, more * sizeof *grown);
+
+        if (grown == NULL) return false;
+        lane->logging = grown;
+        lane->logging_capacity = more;
+    }
+    lane->logging[lane->logging_count++] = series;
+    head_hot(&lane->live->metrics, series)->flags |= HOT_LOGGING;
+    return true;
+}
+
+/* Series from `from` on are not in the group after all, or it failed, or (`durable`) they are now
+ * in the log. */
+static void log_settle(Lane *lane, size_t from, bool durable) {
+    for (size_t i = from; i < lane->logging_count; i++) {
+        HeadHot *hot = head_hot(&lane->live->metrics, lane->logging[i]);
+
+        hot->flags &= (uint8_t)~HOT_LOGGING;
+        if (durable) hot->flags |= HOT_LOGGED;
+    }
+    lane->logging_count = from;
+}
+
+static void log_settle_tenants(Lane *lane, bool durable) {
+    Generation *live = lane->live;
+
+    while (lane->logging_tenants > 0) {
+        GenerationTenant *tenant = generation_tenant(live, --lane->logging_tenants);
+
+        if (tenant->logging) tenant->logged = durable;
+        tenant->logging = false;
+    }
+}
+
+static GenerationTenant *part_tenant(Lane *lane, AppendPart *part) {
+    Generation *live = lane->live;
+    Str name = part->append->batch->tenant;
+    GenerationTenant *tenant;
+    int64_t now = clock_now_ms(lane->options.ingester->clock);
+
+    part->tenant = generation_add_tenant(live, name);
+    if (part->tenant == HEAD_NONE) return NULL;
+    tenant = generation_tenant(live, part->tenant);
+    if (tenant->active == NULL)
+        tenant->active = active_series_tenant(lane->options.active, tenant->name);
+    if (tenant->active == NULL) return NULL;
+    if (tenant->limits_at_ms == 0 || now >= tenant->limits_at_ms + LIMITS_FRESH_MS) {
+        TenantLimits limits;
+
+        tenants_limits(lane->options.ingester->tenants, name, &limits);
+        tenant->series_max = limits.series_max;
+        tenant->limits_at_ms = now;
+    }
+    return tenant;
+}
+
+/* What applying the part may need, so that the budget is asked before anything is promised. */
+static size_t part_bytes(const AppendPart *part) {
+    const MetricsBatch *batch = part->append->batch;
+    size_t bytes = 4096;
+
+    for (uint32_t i = 0; i < part->count; i++) {
+        const MetricsRow *row = part_row(part, i, NULL);
+
+        bytes += ROW_BYTES + (size_t)row->sample_count * 8;
+        for (uint32_t k = 0; k < row->histogram_count; k++)
+            bytes +=
+                stream_histogram_bytes_max(batch->histograms[row->histogram_start + k].histogram);
+        for (uint32_t k = 0; k < row->exemplar_count; k++)
+            bytes +=
+                2 * sizeof(HeadExemplar) + batch->exemplars[row->exemplar_start + k].labels.len;
+    }
+    return bytes;
+}
+
+static ErrCode no_memory(const Lane *lane, Error *err) {
+    const Budget *heads = lane->options.ingester->heads;
+
+    return error_set(err, ERR_LIMIT,
+                     "memory for recent data is used up: budget %s holds %zu of %zu bytes "
+                     "(memory.limit); it frees itself as data is flushed",
+                     heads->name, budget_used(heads),
+                     atomic_load_explicit(&((Budget *)heads)->limit, memory_order_relaxed));
+}
+
+/* A row whose series isn't in the head. *ret_series stays HEAD_NONE when the row is dropped. */
+static ErrCode part_new_series(Lane *lane, AppendPart *part, GenerationTenant *tenant,
+                               uint32_t row_number, const MetricsRow *row, uint32_t *ret_series,
+                               Error *err) {
+    MetricsHead *head = &lane->live->metrics;
+    uint32_t series = metrics_head_find_one(head, row->id);
+    ErrCode code;
+
+    if (series != HEAD_NONE) { /* an earlier row of this batch made it */
+        *ret_series = series;
+        return ERR_OK;
+    }
+    if (tenant->series_max > 0 &&
+        atomic_load_explicit(&tenant->active->live, memory_order_relaxed) >=
+            (int64_t)tenant->series_max) {
+        error_set(err, ERR_LIMIT,
+                  "limit of active series reached: series_max is %llu for tenant " STR_FMT
+                  "; raise limits.series_max or the tenant's override of it",
+                  (unsigned long long)tenant->series_max, STR_ARG(tenant->name));
+        part->result.over_limit += row->sample_count + row->histogram_count;
+        part_note(part, row_number, err);
+        return ERR_OK;
+    }
+    if (row->labels.len > RECORD_LABEL_BYTES_MAX)
+        return error_set(err, ERR_INVALID, "a series with %zu bytes of labels", row->labels.len);
+    code = metrics_head_add(head, part->tenant, row->id, row->labels, ret_series, err);
+    if (code == ERR_LIMIT) return no_memory(lane, err);
+    if (code == ERR_OK) atomic_fetch_add_explicit(&tenant->active->live, 1, memory_order_relaxed);
+    return code;
+}
+
+/* Finds or makes every row's series, and puts the definitions that the log lacks into the group. */
+static ErrCode part_resolve(Lane *lane, AppendPart *part, GenerationTenant *tenant, Error *err) {
+    MetricsHead *head = &lane->live->metrics;
+    uint32_t *series = part->append->series + part->start;
+    EntryWriter definitions = entry_writer(&lane->group, RECORD_METRICS_SERIES, part->tenant);
+
+    metrics_head_find(head, part->append->batch->rows, part->append->order + part->start,
+                      part->count, series);
+    for (uint32_t i = 0; i < part->count; i++) {
+        if (UNLIKELY(series[i] == HEAD_NONE)) {
+            uint32_t number;
+            const MetricsRow *row = part_row(part, i, &number);
+
+            TRY(part_new_series(lane, part, tenant, number, row, &series[i], err));
+            if (series[i] == HEAD_NONE) continue;
+        }
+        if (UNLIKELY((head_hot(head, series[i])->flags & (HOT_LOGGED | HOT_LOGGING)) == 0)) {
+            const MetricsRow *row = part_row(part, i, NULL);
+
+            if (!log_series(lane, series[i])) return no_memory(lane, err);
+            record_add_series(&definitions, series[i], row->id, row->labels);
+        }
+    }
+    entry_writer_finish(&definitions);
+    return ERR_OK;
+}
+
+/* ---------- into the log ---------- */
+
+static void encode_samples(Lane *lane, const AppendPart *part) {
+    const MetricsSample *samples = part->append->batch->samples;
+    const uint32_t *series = part->append->series + part->start;
+    SampleWriter *writer = lane->samples;
+
+    sample_writer_begin(writer, &lane->group, part->tenant);
+    for (uint32_t i = 0; i < part->count; i++) {
+        const MetricsRow *row = part_row(part, i, NULL);
+
+        if (series[i] == HEAD_NONE) continue;
+        for (uint32_t k = 0; k < row->sample_count; k++) {
+            MetricsSample sample = samples[row->sample_start + k];
+
+            sample_writer_add(writer, series[i], sample.time_ms, sample.value);
+        }
+    }
+    sample_writer_finish(writer);
+}
+
+static void encode_histograms(Lane *lane, const AppendPart *part) {
+    const MetricsBatch *batch = part->append->batch;
+    const uint32_t *series = part->append->series + part->start;
+    EntryWriter writer = entry_writer(&lane->group, RECORD_METRICS_HISTOGRAMS, part->tenant);
+
+    if (batch->histogram_count == 0) return;
+    for (uint32_t i = 0; i < part->count; i++) {
+        const MetricsRow *row = part_row(part, i, NULL);
+
+        if (series[i] == HEAD_NONE) continue;
+        for (uint32_t k = 0; k < row->histogram_count; k++) {
+            const MetricsHistogram *item = &batch->histograms[row->histogram_start + k];
+
+            record_add_histogram(&writer, series[i], item->time_ms, item->histogram);
+        }
+    }
+    entry_writer_finish(&writer);
+}
+
+static bool exemplar_fits(const MetricsExemplar *exemplar) {
+    return exemplar->labels.len <= RECORD_ENTRIES_BYTES;
+}
+
+static void encode_exemplars(Lane *lane, const AppendPart *part) {
+    const MetricsBatch *batch = part->append->batch;
+    const uint32_t *series = part->append->series + part->start;
+    EntryWriter writer = entry_writer(&lane->group, RECORD_METRICS_EXEMPLARS, part->tenant);
+
+    if (batch->exemplar_count == 0) return;
+    for (uint32_t i = 0; i < part->count; i++) {
+        const MetricsRow *row = part_row(part, i, NULL);
+
+        if (series[i] == HEAD_NONE) continue;
+        for (uint32_t k = 0; k < row->exemplar_count; k++) {
+            const MetricsExemplar *item = &batch->exemplars[row->exemplar_start + k];
+
+            if (exemplar_fits(item)) record_add_exemplar(&writer, series[i], item);
+        }
+    }
+    entry_writer_finish(&writer);
+}
+
+static bool metadata_fits(const MetricsMetadata *item) {
+    return item->metric.len + item->help.len + item->unit.len <= RECORD_ENTRIES_BYTES;
+}
+
+/* Senders repeat all metadata every minute: only what is new is written. */
+static void encode_metadata(Lane *lane, const AppendPart *part) {
+    const MetricsBatch *batch = part->append->batch;
+    EntryWriter writer = entry_writer(&lane->group, RECORD_METRICS_METADATA, part->tenant);
+
+    if (!part->metadata) return;
+    for (size_t i = 0; i < batch->metadata_count; i++) {
+        const MetricsMetadata *item = &batch->metadata[i];
+
+        if (metadata_fits(item) &&
+            !metrics_head_metadata_known(&lane->live->metrics, part->tenant, item))
+            record_add_metadata(&writer, item);
+    }
+    entry_writer_finish(&writer);
+}
+
+static ErrCode part_encode(Lane *lane, AppendPart *part, Error *err) {
+    GenerationTenant *tenant = part_tenant(lane, part);
+
+    if (tenant == NULL || !metrics_head_reserve(&lane->live->metrics, part_bytes(part)))
+        return no_memory(lane, err);
+    if (!tenant->logged && !tenant->logging) {
+        record_add_tenant(&lane->group, part->tenant, tenant->name);
+        tenant->logging = part->defines_tenant = true;
+        lane->logging_tenants = MAX(lane->logging_tenants, part->tenant + 1);
+    }
+    TRY(part_resolve(lane, part, tenant, err));
+    encode_samples(lane, part);
+    encode_histograms(lane, part);
+    encode_exemplars(lane, part);
+    encode_metadata(lane, part);
+    return ERR_OK;
+}
+
+/* ---------- into the head ---------- */
+
+static void apply_sample(Lane *lane, AppendPart *part, uint32_t row, uint32_t series,
+                         MetricsSample sample) {
+    HeadOutcome outcome =
+        metrics_head_append(&lane->live->metrics, series, sample.time_ms, sample.value);
+
+    if (LIKELY(outcome != HEAD_CONFLICT)) {
+        part->result.samples++;
+        return;
+    }
+    part->result.conflicts++;
+    if (row < part->first_row) {
+        Error err;
+
+        metrics_head_conflict_text(&lane->live->metrics, series, sample.time_ms, sample.value,
+                                   &err);
+        part_note(part, row, &err);
+    }
+}
+
+static void apply_samples(Lane *lane, AppendPart *part) {
+    const MetricsHead *head = &lane->live->metrics;
+    const MetricsSample *samples = part->append->batch->samples;
+    const uint32_t *series = part->append->series + part->start;
+
+    for (uint32_t i = 0; i < part->count; i++) {
+        uint32_t number;
+        const MetricsRow *row = part_row(part, i, &number);
+
+        if (i + 2 * AHEAD < part->count && series[i + 2 * AHEAD] != HEAD_NONE)
+            __builtin_prefetch(head_hot(head, series[i + 2 * AHEAD]), 1);
+        if (i + AHEAD < part->count && series[i + AHEAD] != HEAD_NONE) {
+            const HeadHot *hot = head_hot(head, series[i + AHEAD]);
+
+            __builtin_prefetch((char *)slab_ptr(&head->slab, hot->chunk) + hot->used, 1);
+        }
+        if (series[i] == HEAD_NONE) continue;
+        for (uint32_t k = 0; k < row->sample_count; k++)
+            apply_sample(lane, part, number, series[i], samples[row->sample_start + k]);
+    }
+}
+
+static void apply_histograms(Lane *lane, AppendPart *part) {
+    const MetricsBatch *batch = part->append->batch;
+    const uint32_t *series = part->append->series + part->start;
+
+    if (batch->histogram_count == 0) return;
+    for (uint32_t i = 0; i < part->count; i++) {
+        uint32_t number;
+        const MetricsRow *row = part_row(part, i, &number);
+
+        if (series[i] == HEAD_NONE) continue;
+        for (uint32_t k = 0; k < row->histogram_count; k++) {
+            const MetricsHistogram *item = &batch->histograms[row->histogram_start + k];
+            Error err;
+
+            if (metrics_head_append_histogram(&lane->live->metrics, series[i], item->time_ms,
+                                              item->histogram) != HEAD_CONFLICT) {
+                part->result.histograms++;
+                continue;
+            }
+            part->result.conflicts++;
+            metrics_head_conflict_text(&lane->live->metrics, series[i], item->time_ms,
+                                       item->histogram->sum, &err);
+            part_note(part, number, &err);
+        }
+    }
+}
+
+static void apply_rest(Lane *lane, AppendPart *part) {
+    const MetricsBatch *batch = part->append->batch;
+    const uint32_t *series = part->append->series + part->start;
+
+    for (uint32_t i = 0; batch->exemplar_count > 0 && i < part->count; i++) {
+        const MetricsRow *row = part_row(part, i, NULL);
+
+        if (series[i] == HEAD_NONE) continue;
+        for (uint32_t k = 0; k < row->exemplar_count; k++) {
+            const MetricsExemplar *item = &batch->exemplars[row->exemplar_start + k];
+
+            if (!exemplar_fits(item)) continue;
+            metrics_head_append_exemplar(&lane->live->metrics, series[i], item);
+            part->result.exemplars++;
+        }
+    }
+    for (size_t i = 0; part->metadata && i < batch->metadata_count; i++)
+        if (metadata_fits(&batch->metadata[i]))
+            (void)metrics_head_set_metadata(&lane->live->metrics, part->tenant,
+                                            &batch->metadata[i]);
+}
+
+static void part_apply(Lane *lane, AppendPart *part) {
+    apply_samples(lane, part);
+    apply_histograms(lane, part);
+    apply_rest(lane, part);
+    gauge_set(generation_tenant(lane->live, part->tenant)->active->gauge,
+              active_tenant_count(generation_tenant(lane->live, part->tenant)->active));
+    counter_add(lane->metrics.samples, part->result.samples + part->result.histograms);
+    counter_add(lane->metrics.conflicts, part->result.conflicts);
+    counter_add(lane->metrics.over_limit, part->result.over_limit);
+}
+
+/* ---------- the group ---------- */
+
+static void part_refuse(Lane *lane, AppendPart *part, const Error *err) {
+    part->result = (AppendResult){.code = err->code, .first = *err};
+    counter_add(lane->metrics.refused, 1);
+    append_part_done(part);
+}
+
+/* Adds the part to the group, or takes every trace of it out again and refuses it. */
+static bool group_add(Lane *lane, AppendPart *part) {
+    size_t bytes = lane->group.len, logging = lane->logging_count;
+    Error err = {0};
+
+    if (part_encode(lane, part, &err) == ERR_OK) return true;
+    lane->group.len = MIN(bytes, lane->group.len);
+    log_settle(lane, logging, false);
+    if (part->defines_tenant) generation_tenant(lane->live, part->tenant)->logging = false;
+    part_refuse(lane, part, &err);
+    return false;
+}
+
+static size_t group_build(Lane *lane, AppendPart **parts) {
+    size_t count = 0;
+
+    buf_clear(&lane->group);
+    while (lane->appends != NULL && count < PARTS_MAX && lane->group.len < GROUP_BYTES_MAX) {
+        AppendPart *part = (AppendPart *)lane->appends;
+
+        lane->appends = part->task.next;
+        if (lane->appends == NULL) lane->appends_end = &lane->appends;
+        if (group_add(lane, part)) parts[count++] = part;
+    }
+    return count;
+}
+
+void lane_commit(Lane *lane) {
+    AppendPart *parts[PARTS_MAX];
+    size_t count = group_build(lane, parts);
+    const Clock *clock = lane->options.ingester->clock;
+    uint64_t started = clock_monotonic_ns(clock);
+    Error err = {0};
+    bool durable;
+
+    if (count == 0) return;
+    durable = wal_commit(lane->wal, &lane->group, &err) == ERR_OK;
+    log_settle(lane, 0, durable);
+    log_settle_tenants(lane, durable);
+    if (durable && lane->group.len > 0) {
+        histogram_observe(lane->metrics.group_bytes, (double)lane->group.len);
+        histogram_observe(lane->metrics.commit_seconds,
+                          (double)(clock_monotonic_ns(clock) - started) / 1e9);
+        if (lane->live->first_ms == 0) lane->live->first_ms = clock_now_ms(clock);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!durable) {
+            part_refuse(lane, parts[i], &err);
+            continue;
+        }
+        part_apply(lane, parts[i]);
+        append_part_done(parts[i]);
+    }
+}

@@ -1,0 +1,293 @@
+/*
+ * replay_apply.c: a log's records become a head again. Columns are decoded whole, their series
+ * looked up in one pass, and applied in another, so that cache misses overlap.
+ */
+#include <stdlib.h>
+
+#include "common/base/log.h"
+#include "ingester/lane/replay.h"
+
+enum { AHEAD = 8, DEFINITION_BYTES = 4096 };
+
+static ReplayReference *reference_at(const Replay *replay, uint64_t reference) {
+    if (reference >= replay->reference_count) return NULL;
+    return (ReplayReference *)(void *)replay->references.base + reference;
+}
+
+/* ---------- tenants ---------- */
+
+static ErrCode apply_tenant(Replay *replay, const WalRecord *record, Error *err) {
+    if (record->tenant >= REPLAY_TENANTS_MAX || record->payload.len == 0) {
+        replay->stats.bad_records++;
+        return ERR_OK;
+    }
+    if (record->tenant >= replay->tenant_count) {
+        size_t count = MAX(replay->tenant_count * 2, (size_t)record->tenant + 16);
+        ReplayTenant *more = realloc(replay->tenants, count * sizeof *more);
+
+        if (more == NULL) return error_set(err, ERR_LIMIT, "out of memory");
+        memset(more + replay->tenant_count, 0, (count - replay->tenant_count) * sizeof *more);
+        replay->tenants = more;
+        replay->tenant_count = count;
+    }
+    if (replay->tenants[record->tenant].name.len == 0) {
+        Str name = str_dup(replay->arena, record->payload);
+
+        if (name.ptr == NULL) return error_set(err, ERR_LIMIT, "out of memory");
+        replay->tenants[record->tenant].name = name;
+    }
+    return ERR_OK;
+}
+
+/* The tenant's number in the part; HEAD_NONE: the log doesn't (or no longer does) name it. */
+static ErrCode part_tenant(Replay *replay, uint32_t number, uint32_t *out, Error *err) {
+    ReplayTenant *tenant;
+
+    *out = HEAD_NONE;
+    if (number >= replay->tenant_count || replay->tenants[number].name.len == 0) return ERR_OK;
+    tenant = &replay->tenants[number];
+    if (tenant->part != replay->part) {
+        uint32_t made = generation_add_tenant(replay->generation, tenant->name);
+
+        if (made == HEAD_NONE) {
+            TRY(replay_next_part(replay, err));
+            made = generation_add_tenant(replay->generation, tenant->name);
+        }
+        if (made == HEAD_NONE) return error_set(err, ERR_LIMIT, "no memory for a tenant");
+        tenant->tenant = made;
+        tenant->part = replay->part;
+    }
+    *out = tenant->tenant;
+    return ERR_OK;
+}
+
+/* ---------- series ---------- */
+
+/* Puts the series into the part. ERR_OK and HEAD_NONE: the definition makes no sense. */
+static ErrCode make_series(Replay *replay, uint32_t tenant_number, const SeriesEntry *entry,
+                           uint32_t *out, Error *err) {
+    uint32_t tenant;
+
+    *out = HEAD_NONE;
+    for (unsigned attempt = 0;; attempt++) {
+        MetricsHead *head;
+        ErrCode code;
+
+        TRY(part_tenant(replay, tenant_number, &tenant, err));
+        if (tenant == HEAD_NONE) return ERR_OK;
+        head = &replay->generation->metrics;
+        *out = metrics_head_find_one(head, entry->id);
+        if (*out != HEAD_NONE) return ERR_OK;
+        code = metrics_head_add(head, tenant, entry->id, entry->labels, out, err);
+        if (code == ERR_OK || code == ERR_INVALID) return ERR_OK;
+        if (attempt > 0) return code;
+        TRY(replay_next_part(replay, err));
+    }
+}
+
+static ErrCode apply_series(Replay *replay, const WalRecord *record, Error *err) {
+    Reader r = reader_of(record->payload);
+
+    while (!reader_at_end(&r)) {
+        const uint8_t *start = r.at;
+        uint64_t at = record->payload_at + (uint64_t)((const char *)start - record->payload.ptr);
+        SeriesEntry entry;
+        size_t end;
+        uint32_t series;
+
+        if (!record_read_series(&r, &entry) || entry.reference >= REPLAY_REFERENCES_MAX) {
+            replay->stats.bad_records++;
+            return ERR_OK;
+        }
+        end = (entry.reference + (size_t)1) * sizeof(ReplayReference);
+        if (!region_commit(&replay->references, end, true))
+            return error_set(err, ERR_LIMIT, "out of memory");
+        replay->reference_count = MAX(replay->reference_count, entry.reference + (size_t)1);
+        TRY(make_series(replay, record->tenant, &entry, &series, err));
+        if (series == HEAD_NONE) {
+            replay->stats.bad_records++;
+            continue;
+        }
+        *reference_at(replay, entry.reference) = (ReplayReference){
+            .place = (uint64_t)replay->file << 48 | at, .series = series, .part = replay->part};
+    }
+    return ERR_OK;
+}
+
+/* Reads a definition again, for a series whose part is gone. */
+static ErrCode define_again(Replay *replay, uint32_t tenant, ReplayReference *reference,
+                            Error *err) {
+    const ReplayFile *file = &replay->files[reference->place >> 48];
+    uint64_t at = reference->place & ((UINT64_C(1) << 48) - 1);
+    size_t len = (size_t)MIN(file->source.size - at, (uint64_t)DEFINITION_BYTES);
+
+    for (;;) {
+        char *bytes = arena_alloc_bytes(replay->scratch, len);
+        SeriesEntry entry;
+        Reader r;
+        int code;
+
+        if (bytes == NULL) return error_set(err, ERR_LIMIT, "out of memory");
+        code = file->source.read(file->source.context, at, bytes, len);
+        if (code != 0) return error_set(err, ERR_UNAVAILABLE, "cannot read: %s", strerror(code));
+        r = reader_of((Str){bytes, len});
+        if (record_read_series(&r, &entry)) {
+            TRY(make_series(replay, tenant, &entry, &reference->series, err));
+            if (reference->series == HEAD_NONE) reference->place = 0;
+            reference->part = replay->part;
+            return ERR_OK;
+        }
+        if (len >= file->source.size - at) break;
+        len = (size_t)MIN(file->source.size - at, (uint64_t)RECORD_LABEL_BYTES_MAX + 64);
+    }
+    reference->place = 0;
+    return ERR_OK;
+}
+
+/* The series that a reference means in this part; HEAD_NONE: unknown. */
+static ErrCode resolve(Replay *replay, uint32_t tenant, uint32_t number, uint32_t *out,
+                       Error *err) {
+    ReplayReference *reference = reference_at(replay, number);
+
+    *out = HEAD_NONE;
+    if (reference == NULL || reference->place == 0) return ERR_OK;
+    if (UNLIKELY(reference->part != replay->part)) {
+        ErrCode code = define_again(replay, tenant, reference, err);
+
+        arena_reset(replay->scratch);
+        TRY(code);
+        if (reference->place == 0) return ERR_OK;
+    }
+    *out = reference->series;
+    return ERR_OK;
+}
+
+/* ---------- samples ---------- */
+
+/* Room for what a record holds, in this part or a new one. */
+static ErrCode make_room(Replay *replay, size_t bytes, Error *err) {
+    if (metrics_head_reserve(&replay->generation->metrics, bytes)) return ERR_OK;
+    return replay_next_part(replay, err);
+}
+
+static ErrCode apply_samples(Replay *replay, const WalRecord *record, Error *err) {
+    SampleColumns *columns = replay->columns;
+    MetricsHead *head;
+    uint32_t part;
+
+    if (!record_read_samples(record->payload, columns)) {
+        replay->stats.bad_records++;
+        return ERR_OK;
+    }
+    TRY(make_room(replay, (size_t)columns->count * 64, err));
+    /* Defining a series again may begin a new part, which makes those resolved before wrong. */
+    do {
+        part = replay->part;
+        for (uint32_t i = 0; i < columns->count && part == replay->part; i++) {
+            if (i + AHEAD < columns->count)
+                __builtin_prefetch(
+                    (ReplayReference *)(void *)replay->references.base +
+                    MIN((size_t)columns->references[i + AHEAD], replay->reference_count));
+            TRY(resolve(replay, record->tenant, columns->references[i], &replay->series[i], err));
+        }
+    } while (part != replay->part);
+
+    head = &replay->generation->metrics;
+    for (uint32_t i = 0; i < columns->count; i++) {
+        uint32_t ahead = i + AHEAD < columns->count ? replay->series[i + AHEAD] : HEAD_NONE;
+
+        if (ahead != HEAD_NONE) __builtin_prefetch(head_hot(head, ahead), 1);
+        if (replay->series[i] == HEAD_NONE) {
+            replay->stats.lost++;
+            continue;
+        }
+        (void)metrics_head_append(head, replay->series[i], columns->times[i], columns->values[i]);
+        replay->stats.samples++;
+    }
+    return ERR_OK;
+}
+
+static ErrCode apply_histograms(Replay *replay, const WalRecord *record, Error *err) {
+    Reader r = reader_of(record->payload);
+    ErrCode code = ERR_OK;
+
+    while (code == ERR_OK && !reader_at_end(&r)) {
+        const NativeHistogram *histogram;
+        uint32_t reference, series = HEAD_NONE;
+        int64_t time_ms;
+
+        if (!record_read_histogram(&r, replay->decoded, &reference, &time_ms, &histogram)) {
+            replay->stats.bad_records++;
+            break;
+        }
+        code = make_room(replay, stream_histogram_bytes_max(histogram), err);
+        if (code == ERR_OK) code = resolve(replay, record->tenant, reference, &series, err);
+        if (code != ERR_OK) break;
+        if (series == HEAD_NONE) {
+            replay->stats.lost++;
+            continue;
+        }
+        (void)metrics_head_append_histogram(&replay->generation->metrics, series, time_ms,
+                                            histogram);
+        replay->stats.samples++;
+    }
+    arena_reset(replay->decoded);
+    return code;
+}
+
+static ErrCode apply_exemplars(Replay *replay, const WalRecord *record, Error *err) {
+    Reader r = reader_of(record->payload);
+
+    while (!reader_at_end(&r)) {
+        MetricsExemplar exemplar;
+        uint32_t reference, series;
+
+        if (!record_read_exemplar(&r, &reference, &exemplar)) {
+            replay->stats.bad_records++;
+            return ERR_OK;
+        }
+        TRY(make_room(replay, sizeof(HeadExemplar) + exemplar.labels.len, err));
+        TRY(resolve(replay, record->tenant, reference, &series, err));
+        if (series != HEAD_NONE)
+            metrics_head_append_exemplar(&replay->generation->metrics, series, &exemplar);
+    }
+    return ERR_OK;
+}
+
+static ErrCode apply_metadata(Replay *replay, const WalRecord *record, Error *err) {
+    Reader r = reader_of(record->payload);
+    uint32_t tenant;
+
+    TRY(part_tenant(replay, record->tenant, &tenant, err));
+    while (tenant != HEAD_NONE && !reader_at_end(&r)) {
+        MetricsMetadata item;
+
+        if (!record_read_metadata(&r, &item)) {
+            replay->stats.bad_records++;
+            return ERR_OK;
+        }
+        (void)metrics_head_set_metadata(&replay->generation->metrics, tenant, &item);
+    }
+    return ERR_OK;
+}
+
+ErrCode replay_apply(Replay *replay, const WalRecord *record, Error *err) {
+    if (record->type != RECORD_TENANT) replay->generation->first_ms = MAX(replay->created_ms, 1);
+    switch (record->type) {
+    case RECORD_TENANT:
+        return apply_tenant(replay, record, err);
+    case RECORD_METRICS_SERIES:
+        return apply_series(replay, record, err);
+    case RECORD_METRICS_SAMPLES:
+        return apply_samples(replay, record, err);
+    case RECORD_METRICS_HISTOGRAMS:
+        return apply_histograms(replay, record, err);
+    case RECORD_METRICS_EXEMPLARS:
+        return apply_exemplars(replay, record, err);
+    case RECORD_METRICS_METADATA:
+        return apply_metadata(replay, record, err);
+    default:
+        replay->stats.bad_records++;
+        return ERR_OK;
+    }
+}
