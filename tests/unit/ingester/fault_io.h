@@ -1,6 +1,7 @@
 #pragma once
 /*
- * fault_io.h: a WalIo for tests whose n-th call fails, once or, as after a crash, with all that follow.
+ * fault_io.h: a WalIo for tests whose n-th call fails, once or, as after a crash, with all that
+ * follow.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -10,8 +11,8 @@
 
 typedef enum FaultIoKind {
     FAULT_IO_NONE,
-    FAULT_IO_ONCE,  /* the call fails with `code`, and nothing happened */
-    FAULT_IO_SHORT, /* as ONCE, but a write left half of its bytes behind */
+    FAULT_IO_ONCE,         /* the call fails with `code`, and nothing happened */
+    FAULT_IO_SHORT,        /* as ONCE, but a write left half of its bytes behind */
     FAULT_IO_CRASH_BEFORE, /* nothing happens any more */
     FAULT_IO_CRASH_TORN,   /* a write leaves half of its bytes, then nothing happens any more */
     FAULT_IO_CRASH_AFTER,  /* it happens, says it failed, then nothing happens any more */
@@ -28,7 +29,12 @@ typedef struct FaultIo {
     unsigned fired;
 } FaultIo;
 
-typedef enum FaultIoStep { FAULT_STEP_GO, FAULT_STEP_FAIL, FAULT_STEP_HALF, FAULT_STEP_DO_AND_FAIL } FaultIoStep;
+typedef enum FaultIoStep {
+    FAULT_STEP_GO,
+    FAULT_STEP_FAIL,
+    FAULT_STEP_HALF,
+    FAULT_STEP_DO_AND_FAIL
+} FaultIoStep;
 
 static inline FaultIoStep fault_io_step(FaultIo *fault) {
     bool now = ++fault->calls == fault->call && fault->kind != FAULT_IO_NONE;
@@ -37,11 +43,19 @@ static inline FaultIoStep fault_io_step(FaultIo *fault) {
     if (!now) return FAULT_STEP_GO;
     fault->fired++;
     switch (fault->kind) {
-    case FAULT_IO_ONCE: return FAULT_STEP_FAIL;
-    case FAULT_IO_SHORT: return FAULT_STEP_HALF;
-    case FAULT_IO_CRASH_BEFORE: fault->crashed = true; return FAULT_STEP_FAIL;
-    case FAULT_IO_CRASH_TORN: fault->crashed = true; return FAULT_STEP_HALF;
-    default: fault->crashed = true; return FAULT_STEP_DO_AND_FAIL;
+    case FAULT_IO_ONCE:
+        return FAULT_STEP_FAIL;
+    case FAULT_IO_SHORT:
+        return FAULT_STEP_HALF;
+    case FAULT_IO_CRASH_BEFORE:
+        fault->crashed = true;
+        return FAULT_STEP_FAIL;
+    case FAULT_IO_CRASH_TORN:
+        fault->crashed = true;
+        return FAULT_STEP_HALF;
+    default:
+        fault->crashed = true;
+        return FAULT_STEP_DO_AND_FAIL;
     }
 }
 
@@ -80,7 +94,9 @@ static inline int fault_io_write(WalIo *io, int fd, const void *bytes, size_t le
     int code = fault->real->write(fault->real, fd, bytes, len, offset, sync);
     return step == FAULT_STEP_GO ? code : fault->code;
 }
-static inline int fault_io_sync(WalIo *io, int fd) { FAULT_IO_CALL(sync(fault->real, fd)); }
+static inline int fault_io_sync(WalIo *io, int fd) {
+    FAULT_IO_CALL(sync(fault->real, fd));
+}
 static inline int fault_io_truncate(WalIo *io, int fd, uint64_t size) {
     FAULT_IO_CALL(truncate(fault->real, fd, size));
 }

@@ -100,7 +100,8 @@ static void read_dir(const char *dir, Read *out) {
             int fd = open(path, O_RDONLY);
             assert_true(fd >= 0 && fstat(fd, &info) == 0);
             WalSource source = wal_source_fd(&fd, (uint64_t)info.st_size);
-            if (k == i) read_source(&source, limit, out);
+            if (k == i)
+                read_source(&source, limit, out);
             else if (files[k].epoch == files[i].epoch &&
                      wal_header_read(&source, &header, &repaired, &err) == ERR_OK &&
                      header.previous_end != 0 && header.previous == files[i].sequence)
@@ -321,8 +322,8 @@ static void frames_of_another_file_are_not_taken_for_its_own(void **state) {
     assert_true(read.report.torn_bytes > 0);
 }
 
-/* Commits groups until all 30 have succeeded or the "process" crashed; what was acknowledged must be
- * there, once, in order. */
+/* Commits groups until all 30 have succeeded or the "process" crashed; what was acknowledged must
+ * be there, once, in order. */
 static void run_with_fault(FaultIoKind kind, unsigned call, int code, bool *ret_fired) {
     FaultIo *fault = fault_io_new(kind, call, code);
     WalOptions options;
@@ -344,8 +345,10 @@ static void run_with_fault(FaultIoKind kind, unsigned call, int code, bool *ret_
         if (result != ERR_OK) assert_int_equal(result, ERR_UNAVAILABLE);
         /* As clients do: what was refused once is sent again. */
         if (result != ERR_OK && !fault->crashed) result = commit(wal, 2 * i, 2, &err);
-        if (result == ERR_OK) acknowledged[n++] = 2 * i;
-        else assert_true(fault->crashed || fault->code == EIO);
+        if (result == ERR_OK)
+            acknowledged[n++] = 2 * i;
+        else
+            assert_true(fault->crashed || fault->code == EIO);
     }
     if (!fault->crashed) assert_true(n >= 29);
     *ret_fired = fault->fired > 0;
