@@ -49,7 +49,6 @@ typedef struct S3 {
 typedef struct S3Failure {
     int status;    /* 0: there was no answer */
     char code[64]; /* S3's own, "NoSuchKey"; empty: the answer had none */
-    bool lost;     /* at least one attempt ended without an answer: it may have been carried out */
 } S3Failure;
 
 typedef struct S3Request {
@@ -73,8 +72,7 @@ typedef struct S3Request {
 MUST_USE ErrCode s3_send(S3 *s3, const S3Request *request, Arena *arena, HttpAnswer *out,
                          S3Failure *failure, Error *err);
 
-/* What an answer other than 2xx (or one with an <Error> in it) means; fills `failure`, but not its
- * `lost`. */
+/* What an answer other than 2xx (or one with an <Error> in it) means. */
 ErrCode s3_fail(const HttpAnswer *answer, S3Failure *failure, Error *err);
 
 /* How long to wait after the count-th attempt: random, at most doubling; longer when the store

@@ -311,12 +311,7 @@ static ErrCode attempt(S3 *s3, const S3Request *request, Prepared *prepared, con
         add_header(prepared, "x-amz-security-token", who->session_token);
     code = http_call(s3->client, call, arena, answer, err);
     call->header_count = fixed_headers;
-    if (code != ERR_OK) {
-        failure->lost |= code == ERR_UNAVAILABLE || code == ERR_TIMEOUT || code == ERR_CORRUPT;
-        return code;
-    }
-    /* Who says 500 may have done it nevertheless. */
-    failure->lost |= answer->status >= 500;
+    if (code != ERR_OK) return code;
     if (answer->status < 200 || answer->status > 299) return s3_fail(answer, failure, err);
     failure->status = answer->status;
     if (request->check == NULL) return ERR_OK;

@@ -202,8 +202,9 @@ static bool expected_tag(const Upload *upload, StoreTag *out) {
     return true;
 }
 
-/* The answer to a complete was lost, and the repeat says that there is no such upload: it was the
- * first one that ended it, if the object there now is ours. */
+/* A complete says that there is no such upload. Most likely it is the repeat of one whose answer
+ * was lost (libcurl sends again by itself what an idle connection swallowed): then the object there
+ * now is ours. */
 static ErrCode was_completed(S3 *s3, const Upload *upload, StoreTag *ret_tag, Error *err) {
     StoreTag expected;
     StoreObject object = {0};
@@ -264,8 +265,7 @@ static ErrCode complete(S3 *s3, Upload *upload, const StorePut *how, Error *err)
     code = s3_send(s3, &request, upload->scratch, &answer, &failure, err);
     if (code == ERR_OK) return s3_tag(tag.text, how->ret_tag, err);
     if (strcmp(failure.code, "NoSuchUpload") == 0)
-        return failure.lost ? was_completed(s3, upload, how->ret_tag, err)
-                            : error_set(err, ERR_UNAVAILABLE, "the upload is gone");
+        return was_completed(s3, upload, how->ret_tag, err);
     return s3_put_failed(code, how, err);
 }
 

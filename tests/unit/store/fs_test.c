@@ -1,9 +1,11 @@
 /* What a folder as a store does beyond the contract: leftovers, other people's files, processes. */
 #include <fcntl.h>
 #include <ftw.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -263,6 +265,31 @@ static void folders_may_come_and_go_under_writers(void **state) {
     assert_int_not_equal(access(path_in(f, "x"), F_OK), 0);
 }
 
+/* A limit on the size of files fails a write as a full disk does, in the middle. */
+static void a_disk_without_room_is_unavailable_and_left_clean(void **state) {
+    Folder *f = *state;
+    pid_t child = fork();
+    int status;
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct rlimit small = {.rlim_cur = 1000, .rlim_max = 1000};
+        static const char zeros[5000];
+        Error err;
+
+        signal(SIGXFSZ, SIG_IGN);
+        setrlimit(RLIMIT_FSIZE, &small);
+        _exit(store_put(f->store, STR("a/k"), (Str){zeros, sizeof zeros}, NULL, &err) ==
+                      ERR_UNAVAILABLE
+                  ? 0
+                  : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_list(f, "", "");
+    assert_int_equal(rmdir(path_in(f, "a")), 0); /* so no half of a file is in it */
+}
+
 static void wrong_urls_say_what_is_wrong(void **state) {
     static const char *const urls[] = {"",           "file:",    "file://",           "/tmp/x",
                                        "http://x/y", "memory:x", "file:///dev/null/x"};
@@ -292,6 +319,7 @@ int main(void) {
         TEST(the_time_is_the_clocks),
         TEST(processes_lose_no_update),
         TEST(folders_may_come_and_go_under_writers),
+        TEST(a_disk_without_room_is_unavailable_and_left_clean),
         TEST(wrong_urls_say_what_is_wrong),
     };
 
