@@ -61,7 +61,7 @@ static ErrCode from_file(const char *path, Str profile, Arena *arena, Credential
                          Error *err) {
     Credentials found = {0};
     bool inside = false, seen = false;
-    Str rest;
+    Str rest = {0};
 
     TRY(read_file(path, arena, &rest, err));
     while (rest.len > 0) {

@@ -130,18 +130,20 @@ ErrCode store_driver_fs(Str folder, const Clock *clock, StoreDriver **out, Error
     Fs *fs = calloc(1, sizeof *fs);
     ErrCode code;
 
-    if (path == NULL || fs == NULL)
-        code = error_set(err, ERR_LIMIT, "out of memory");
-    else
-        code = fs_make_root(path, &fs->root, err);
-    if (code == ERR_OK) {
-        fs->driver = fs_driver;
-        fs->clock = clock == NULL ? clock_system() : clock;
-        *out = &fs->driver;
-    } else {
+    if (path == NULL || fs == NULL) {
+        free(path);
+        free(fs);
+        return error_set(err, ERR_LIMIT, "fs: out of memory");
+    }
+    code = fs_make_root(path, &fs->root, err);
+    free(path);
+    if (code != ERR_OK) {
         error_wrap(err, "fs: " STR_FMT, STR_ARG(folder));
         free(fs);
+        return code;
     }
-    free(path);
-    return code;
+    fs->driver = fs_driver;
+    fs->clock = clock == NULL ? clock_system() : clock;
+    *out = &fs->driver;
+    return ERR_OK;
 }

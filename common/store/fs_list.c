@@ -15,7 +15,7 @@
 #include "common/store/fs.h"
 
 /* A file being written that its writer forgot, that is: died. Its lock is what proves it. */
-static const int64_t leftover_age_ms = 3600 * 1000;
+static const int64_t leftover_age_ms = (int64_t)3600 * 1000;
 
 typedef struct Walk {
     Fs *fs;

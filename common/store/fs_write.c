@@ -122,9 +122,24 @@ static ErrCode file_begin(Fs *fs, Str key, FsFile *file, Error *err) {
     return error_set(err, ERR_UNAVAILABLE, "its folder vanishes as often as it is made");
 }
 
+/* Removes the folders above `path` that are empty; *ret_left is the first that stays. One that
+ * isn't empty, or a mount point: it stays, and that is fine. */
+static void remove_empty_folders(const Fs *fs, const FsPath *path, FsPath *ret_left) {
+    folder_of(path->text, ret_left);
+    while (strcmp(ret_left->text, ".") != 0 &&
+           unlinkat(fs->root, ret_left->text, AT_REMOVEDIR) == 0) {
+        FsPath gone = *ret_left;
+
+        folder_of(gone.text, ret_left);
+    }
+}
+
 static void file_abort(Fs *fs, FsFile *file) {
+    FsPath left;
+
     close(file->fd);
     (void)unlinkat(fs->root, file->temp, 0);
+    remove_empty_folders(fs, &file->path, &left);
 }
 
 static ErrCode file_write(FsFile *file, Str bytes, Error *err) {
@@ -290,13 +305,7 @@ ErrCode fs_delete(StoreDriver *driver, Str key, Error *err) {
     path.text[key.len] = '\0';
     TRY(unlink_locked(fs, &path, &gone, err));
     if (!gone) return ERR_OK;
-    folder_of(path.text, &folder);
-    /* Empty folders are nobody's object. Not empty, or a mount point: it stays, and that is fine.
-     */
-    while (strcmp(folder.text, ".") != 0 && unlinkat(fs->root, folder.text, AT_REMOVEDIR) == 0) {
-        path = folder;
-        folder_of(path.text, &folder);
-    }
+    remove_empty_folders(fs, &path, &folder);
     /* A deletion that was confirmed must not come undone when the power goes. */
     number = sync_folder(fs->root, folder.text);
     if (number != 0 && number != ENOENT)

@@ -197,18 +197,12 @@ static ErrCode s3_remove(StoreDriver *driver, Str key, Error *err) {
 
 /* --- put --- */
 
-static int hex_digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 bool s3_tag_differs(const StoreTag *tag, const S3Md5 *md5) {
     bool same = true;
 
     if (!md5->known || strlen(tag->text) != 34) return false;
     for (size_t i = 0; i < 16; i++) {
-        int high = hex_digit(tag->text[1 + 2 * i]), low = hex_digit(tag->text[2 + 2 * i]);
+        int high = s3_hex_digit(tag->text[1 + 2 * i]), low = s3_hex_digit(tag->text[2 + 2 * i]);
 
         if (high < 0 || low < 0) return false;
         same &= (high << 4 | low) == md5->bytes[i];

@@ -86,7 +86,11 @@ MUST_USE ErrCode s3_tag(Str text, StoreTag *out, Error *err);
 /* Appends `text` percent-encoded as SigV4 wants it; `keep` is left as it is ('/' or 0). */
 void s3_encode(Buf *out, Str text, char keep);
 
-/* Lowercase hex of the MD5, and whether there is one (FIPS providers have none). */
+/* Lowercase, with a NUL: 2 * len + 1 bytes. */
+void s3_hex(const unsigned char *bytes, size_t len, char *out);
+int s3_hex_digit(char c); /* -1: none */
+
+/* An MD5, if there is one: FIPS providers don't have it. */
 typedef struct S3Md5 {
     bool known;
     unsigned char bytes[16];

@@ -3,7 +3,6 @@
  * can't hold every byte.
  * https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
  */
-#include <stdio.h>
 #include <time.h>
 
 #include "common/base/buf.h"
@@ -25,16 +24,20 @@ typedef struct Listing {
     Str token; /* of the next page */
 } Listing;
 
-/* 2009-10-12T17:50:30.000Z */
-static int64_t parse_time(Str text) {
-    int year, month, day, hour, minute, second;
-    char copy[32];
-    struct tm tm = {0};
+/* Digits [at, at + len) of `text`; -1 when they aren't. */
+static int digits(Str text, size_t at, size_t len) {
+    uint64_t value;
 
-    if (text.len < 19 || text.len >= sizeof copy) return 0;
-    memcpy(copy, text.ptr, text.len);
-    copy[text.len] = '\0';
-    if (sscanf(copy, "%4d-%2d-%2dT%2d:%2d:%2d", &year, &month, &day, &hour, &minute, &second) != 6)
+    return str_to_u64(str_slice(text, at, len), &value) ? (int)value : -1;
+}
+
+/* 2009-10-12T17:50:30.000Z; 0 when it is something else. */
+static int64_t parse_time(Str text) {
+    int year = digits(text, 0, 4), month = digits(text, 5, 2), day = digits(text, 8, 2);
+    int hour = digits(text, 11, 2), minute = digits(text, 14, 2), second = digits(text, 17, 2);
+    struct tm tm;
+
+    if (text.len < 19 || year < 0 || month < 0 || day < 0 || hour < 0 || minute < 0 || second < 0)
         return 0;
     tm = (struct tm){.tm_year = year - 1900,
                      .tm_mon = month - 1,
@@ -87,12 +90,6 @@ static ErrCode take(Listing *list, const Xml *xml, Arena *arena, Error *err) {
     return ERR_OK;
 }
 
-static int hex_digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* In place: what comes out is never longer. */
 static bool decode(Str *key) {
     char *to = (char *)key->ptr; /* our own copy, in the arena */
@@ -104,8 +101,8 @@ static bool decode(Str *key) {
         if (c == '+') {
             c = ' ';
         } else if (c == '%') {
-            int high = i + 2 < key->len ? hex_digit(key->ptr[i + 1]) : -1;
-            int low = i + 2 < key->len ? hex_digit(key->ptr[i + 2]) : -1;
+            int high = i + 2 < key->len ? s3_hex_digit(key->ptr[i + 1]) : -1;
+            int low = i + 2 < key->len ? s3_hex_digit(key->ptr[i + 2]) : -1;
 
             if (high < 0 || low < 0) return false;
             c = (char)(high << 4 | low);

@@ -186,21 +186,26 @@ static ErrCode url_of(const S3 *s3, const S3Request *request, Arena *arena, Str 
     return ERR_OK;
 }
 
-static Str hex_of(const unsigned char *bytes, size_t len, Arena *arena) {
-    char *hex = arena_alloc_bytes(arena, 2 * len + 1);
+void s3_hex(const unsigned char *bytes, size_t len, char *out) {
+    for (size_t i = 0; i < len; i++) snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+}
 
-    if (hex == NULL) return (Str){0};
-    for (size_t i = 0; i < len; i++) snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
-    return (Str){hex, 2 * len};
+int s3_hex_digit(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
 static Str sha256_of(Str body, Arena *arena) {
     unsigned char digest[EVP_MAX_MD_SIZE];
+    char *hex = arena_alloc_bytes(arena, 2 * sizeof digest + 1);
     unsigned len = 0;
 
-    if (EVP_Digest(body.len > 0 ? body.ptr : "", body.len, digest, &len, EVP_sha256(), NULL) != 1)
+    if (hex == NULL ||
+        EVP_Digest(body.len > 0 ? body.ptr : "", body.len, digest, &len, EVP_sha256(), NULL) != 1)
         return (Str){0};
-    return hex_of(digest, len, arena);
+    s3_hex(digest, len, hex);
+    return (Str){hex, (size_t)2 * len};
 }
 
 void s3_md5(Str bytes, S3Md5 *out) {

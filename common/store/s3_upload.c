@@ -197,7 +197,7 @@ static bool expected_tag(const Upload *upload, StoreTag *out) {
     EVP_MD_CTX_free(context);
     if (!fine) return false;
     out->text[0] = '"';
-    for (unsigned i = 0; i < 16; i++) snprintf(out->text + 1 + 2 * i, 3, "%02x", digest[i]);
+    s3_hex(digest, 16, out->text + 1);
     snprintf(out->text + 33, sizeof out->text - 33, "-%u\"", upload->count);
     return true;
 }

@@ -148,11 +148,12 @@ static bool take_aside(Xml *xml) {
 }
 
 static bool take_name(Xml *xml, Str *out) {
+    static const char ends[] = {'/', '>', '<', '=', '&', '"', '\''};
     size_t len = 0;
     Str prefix, local;
 
     while (len < xml->rest.len && len <= XML_NAME_BYTES_MAX && !is_space(xml->rest.ptr[len]) &&
-           memchr("/><=&\"'", xml->rest.ptr[len], 7) == NULL)
+           memchr(ends, xml->rest.ptr[len], sizeof ends) == NULL)
         len++;
     if (len == 0 || len > XML_NAME_BYTES_MAX) return fail(xml);
     *out = str_slice(xml->rest, 0, len);

@@ -232,8 +232,7 @@ static void tag_of(const S3Md5 *md5, StoreTag *out) {
     *out = (StoreTag){0};
     if (!md5->known) return;
     out->text[0] = '"';
-    for (unsigned i = 0; i < sizeof md5->bytes; i++)
-        snprintf(out->text + 1 + 2 * i, 3, "%02x", md5->bytes[i]);
+    s3_hex(md5->bytes, sizeof md5->bytes, out->text + 1);
     memcpy(out->text + 33, "\"", 2);
 }
 

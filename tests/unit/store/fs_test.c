@@ -287,7 +287,7 @@ static void a_disk_without_room_is_unavailable_and_left_clean(void **state) {
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
     assert_list(f, "", "");
-    assert_int_equal(rmdir(path_in(f, "a")), 0); /* so no half of a file is in it */
+    assert_int_not_equal(access(path_in(f, "a"), F_OK), 0); /* so no half of a file is in it */
 }
 
 static void wrong_urls_say_what_is_wrong(void **state) {
