@@ -1,0 +1,340 @@
+/*
+ * app.c: makes each part with what it borrows from the parts before it, and takes them down in the
+ * opposite order.
+ */
+#include "cli/app.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/admin.h"
+#include "cli/memory.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/telemetry.h"
+#include "gateway/gateway.h"
+#include "ingester/ingester.h"
+#include "querier/querier.h"
+
+enum { BACKGROUND_THREADS = 2, GATEWAY_THREADS = 2, PATH_BYTES = 4096 };
+
+/* The ingester as the gateway's sink. */
+typedef struct IngesterSink {
+    MetricsSink sink;
+    Ingester *ingester;
+} IngesterSink;
+
+struct App {
+    Configuration configuration;
+    const Clock *clock;
+    MemoryShares memory;
+    Tenants *tenants;
+    Store *store;
+    Manifest *manifest;
+    BlockCache *cache;
+    Pool *background;
+    Pool *gateway_pool;
+    Ingester *ingester;
+    IngesterSink sink;
+    Gateway *gateway;
+    Compactor *compactor;
+    Querier *querier;
+    Admin *admin;
+    HttpServer *server;
+    Arena *limits_arena; /* of the newest reload */
+};
+
+/* ---- the parts ---- */
+
+static ErrCode make_directory(Str path, Error *err) {
+    char name[PATH_BYTES];
+
+    if (path.len >= sizeof name) return error_set(err, ERR_INVALID, "data: the path is too long");
+    memcpy(name, path.ptr, path.len);
+    name[path.len] = '\0';
+    for (char *slash = name + 1; (slash = strchr(slash, '/')) != NULL; slash++) {
+        *slash = '\0';
+        if (mkdir(name, 0750) != 0 && errno != EEXIST)
+            return error_errno(err, errno, "data: make directory %s", name);
+        *slash = '/';
+    }
+    if (mkdir(name, 0750) != 0 && errno != EEXIST)
+        return error_errno(err, errno, "data: make directory %s", name);
+    return ERR_OK;
+}
+
+/* Without a URL: a folder beside the log, by its absolute name. */
+static ErrCode default_store(const Configuration *configuration, Str *out, Error *err) {
+    char path[PATH_BYTES], whole[PATH_BYTES + 16];
+
+    snprintf(path, sizeof path, STR_FMT, STR_ARG(configuration->settings.data));
+    if (path[0] == '/') {
+        snprintf(whole, sizeof whole, "%s", path);
+    } else {
+        char here[PATH_BYTES];
+
+        if (getcwd(here, sizeof here) == NULL)
+            return error_errno(err, errno, "the working directory");
+        *out = str_format(configuration->arena, "file://%s/%s/store", here, path);
+        return out->ptr == NULL ? error_set(err, ERR_LIMIT, "out of memory") : ERR_OK;
+    }
+    *out = str_format(configuration->arena, "file://%s/store", whole);
+    return out->ptr == NULL ? error_set(err, ERR_LIMIT, "out of memory") : ERR_OK;
+}
+
+static ErrCode open_store(App *app, Error *err) {
+    const Settings *s = &app->configuration.settings;
+    StoreOptions options = {
+        .url = s->store,
+        .endpoint = s->s3_endpoint,
+        .region = s->s3_region,
+        .access_key = s->s3_access_key,
+        .secret_key = s->s3_secret_key,
+        .session_token = s->s3_session_token,
+        .profile = s->s3_profile,
+        .ca_file = s->s3_ca_file,
+        .signature = s->s3_signature == 1 ? STR("v2") : STR("v4"),
+        .virtual_host = s->s3_virtual_host,
+        .attempts_max = (unsigned)s->s3_attempts_max,
+        .timeout_ms = (uint64_t)s->s3_timeout,
+        .clock = app->clock,
+    };
+
+    if (options.url.len == 0) TRY(default_store(&app->configuration, &options.url, err));
+    if (store_open(&options, &app->store, err) != ERR_OK) return error_wrap(err, "store");
+    return manifest_open(app->store, app->clock, &app->manifest, err);
+}
+
+static ErrCode open_ingester(App *app, Error *err) {
+    const Settings *s = &app->configuration.settings;
+    IngesterOptions options = {
+        .dir = s->data,
+        .lanes = (unsigned)s->ingester_lanes,
+        .store = app->store,
+        .manifest = app->manifest,
+        .tenants = app->tenants,
+        .heads = &app->memory.heads,
+        .background = &app->memory.background,
+        .background_pool = app->background,
+        .clock = app->clock,
+        .wal_sync = s->wal_sync == 0 ? WAL_SYNC_ALWAYS : WAL_SYNC_INTERVAL,
+        .wal_interval_ms = s->wal_sync_interval,
+        .wal_io_uring = s->wal_io_uring,
+        .flush_age_ms = s->flush_age,
+        .flush_bytes = s->flush_bytes,
+    };
+
+    TRY(make_directory(s->data, err));
+    TRY(pool_new("background", BACKGROUND_THREADS, 10000, &app->background, err));
+    return ingester_open(&options, &app->ingester, err);
+}
+
+static void sink_append(MetricsSink *sink, const MetricsBatch *batch, AppendDone done,
+                        void *context) {
+    ingester_append_metrics(((IngesterSink *)sink)->ingester, batch, done, context);
+}
+
+static ErrCode open_gateway(App *app, Error *err) {
+    GatewayOptions options = {
+        .tenants = app->tenants,
+        .metrics = &app->sink.sink,
+        .clock = app->clock,
+        .bodies = &app->memory.bodies,
+        .caches = &app->memory.caches,
+        .wire_bytes_max = app->configuration.settings.http_body_bytes_max,
+        .created_zeros_off = !app->configuration.settings.created_timestamp_zero_sample,
+    };
+
+    app->sink = (IngesterSink){{sink_append, ingester_series_seed(app->ingester)}, app->ingester};
+    TRY(pool_new("gateway", GATEWAY_THREADS, 10000, &app->gateway_pool, err));
+    options.pool = app->gateway_pool;
+    return gateway_new(&options, &app->gateway, err);
+}
+
+static ErrCode open_compactor(App *app, Error *err) {
+    const Settings *s = &app->configuration.settings;
+    CompactorOptions options = {
+        .store = app->store,
+        .manifest = app->manifest,
+        .tenants = app->tenants,
+        .cache = app->cache,
+        .background = &app->memory.background,
+        .clock = app->clock,
+        .interval_ms = s->compactor_interval,
+        .grace_ms = s->compactor_grace,
+        .block_bytes_max = s->compactor_block_bytes_max,
+    };
+
+    app->compactor = compactor_new(&options);
+    if (app->compactor == NULL) return error_set(err, ERR_LIMIT, "compactor: out of memory");
+    return compactor_start(app->compactor, err);
+}
+
+static uint64_t active_series(void *context, Str tenant) {
+    return ingester_active_series(context, tenant);
+}
+
+static ErrCode open_querier(App *app, Error *err) {
+    const Settings *s = &app->configuration.settings;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    QuerierOptions options = {
+        .fetch = {app->cache, app->manifest, ingester_head_reader(app->ingester)},
+        .tenants = app->tenants,
+        .queries = &app->memory.queries,
+        .clock = app->clock,
+        .threads = s->query_threads != 0 ? (unsigned)s->query_threads : (unsigned)MAX(cores, 1) * 2,
+        .lookback_ms = s->query_lookback,
+        .slow_ms = s->query_slow,
+        .experimental_off = !s->query_experimental_functions,
+        .active_series = active_series,
+        .active_series_context = app->ingester,
+    };
+
+    return querier_new(&options, &app->querier, err);
+}
+
+/* Everybody who reaches the port may do everything: fine on loopback, to be said elsewhere. */
+static ErrCode check_auth(const Settings *s, Error *err) {
+    Str address = s->http;
+
+    if (s->auth == AUTH_NONE || str_starts_with(address, STR("127.")) ||
+        str_starts_with(address, STR("[::1]")) || str_starts_with(address, STR("localhost:")))
+        return ERR_OK;
+    return error_set(err, ERR_INVALID,
+                     "http: " STR_FMT " is not a loopback address, and everybody who reaches it "
+                     "could read and write all tenants. Say `--auth none` when that is meant (a "
+                     "proxy in front checks who asks, say)",
+                     STR_ARG(address));
+}
+
+static ErrCode open_server(App *app, Error *err) {
+    const Settings *s = &app->configuration.settings;
+    HttpServerOptions options = {
+        .address = s->http,
+        .tls_cert_file = s->tls_cert_file,
+        .tls_key_file = s->tls_key_file,
+        .tls_client_ca_file = s->tls_client_ca_file,
+        .loops = (unsigned)s->http_loops,
+        .connections_max = (unsigned)s->http_connections_max,
+        .body_bytes_max = s->http_body_bytes_max,
+        .bodies = &app->memory.bodies,
+    };
+
+    TRY(http_server_new(&options, &app->server, err));
+    gateway_register(app->gateway, app->server);
+    querier_register(app->querier, app->server);
+    app->admin = admin_new(app->ingester, app->compactor);
+    if (app->admin == NULL) return error_set(err, ERR_LIMIT, "out of memory");
+    admin_register(app->admin, app->server);
+    return http_server_start(app->server, err);
+}
+
+/* ---- the whole ---- */
+
+static ErrCode start(App *app, Error *err) {
+    const Settings *s = &app->configuration.settings;
+
+    TRY(check_auth(s, err));
+    memory_share_out(&app->memory, s->memory_limit);
+    app->tenants = tenants_new(&app->configuration.limits, app->configuration.limits_off);
+    if (app->tenants == NULL) return error_set(err, ERR_LIMIT, "out of memory");
+    TRY(tenants_replace(app->tenants, &app->configuration.limits, app->configuration.overrides,
+                        app->configuration.override_count, err));
+    TRY(open_store(app, err));
+    app->cache = block_cache_new(app->store, &app->memory.caches);
+    if (app->cache == NULL) return error_set(err, ERR_LIMIT, "out of memory");
+    TRY(open_ingester(app, err));
+    TRY(open_gateway(app, err));
+    TRY(open_compactor(app, err));
+    TRY(open_querier(app, err));
+    return open_server(app, err);
+}
+
+static void greet(const App *app) {
+    const Settings *s = &app->configuration.settings;
+    Str host = s->http;
+    const char *scheme = s->tls_cert_file.len > 0 ? "https" : "http";
+    char base[300];
+
+    for (size_t i = host.len; i-- > 0;)
+        if (host.ptr[i] == ':') {
+            host.len = i;
+            break;
+        }
+    if (host.len == 0) host = STR("localhost");
+    snprintf(base, sizeof base, "%s://" STR_FMT ":%u", scheme, STR_ARG(host),
+             http_server_port(app->server));
+    printf("moraine " MORAINE_VERSION " is ready\n"
+           "  send metrics   %s/api/v1/push         (Prometheus remote_write)\n"
+           "  query          %s/prometheus          (Grafana data source: Prometheus)\n"
+           "  its own state  %s/metrics, %s/ready\n",
+           base, base, base, base);
+    fflush(stdout);
+}
+
+ErrCode app_start(const Configuration *configuration, App **out, Error *err) {
+    App *app = calloc(1, sizeof *app);
+    ErrCode code;
+
+    if (app == NULL) return error_set(err, ERR_LIMIT, "out of memory");
+    app->configuration = *configuration;
+    app->clock = clock_system();
+    code = start(app, err);
+    if (code != ERR_OK) {
+        app_stop(app);
+        return code;
+    }
+    admin_set_ready(app->admin, true);
+    greet(app);
+    *out = app;
+    return ERR_OK;
+}
+
+void app_reload(App *app) {
+    Arena *arena = arena_new(MIB(64), NULL);
+    Configuration fresh;
+    Error err = {0};
+    ErrCode code;
+
+    if (app->configuration.file.len == 0 || arena == NULL) {
+        arena_free(arena);
+        return;
+    }
+    code = configuration_reread_limits(&app->configuration, arena, &fresh, &err);
+    if (code == ERR_OK)
+        code = tenants_replace(app->tenants, &fresh.limits, fresh.overrides, fresh.override_count,
+                               &err);
+    if (code != ERR_OK)
+        LOG_ERROR("the configuration file was not taken over; the limits stay as they were",
+                  LOG_ERR(&err));
+    else
+        LOG_INFO("limits and overrides were read again", LOG_STR("file", app->configuration.file),
+                 LOG_U64("overrides", fresh.override_count));
+    arena_free(app->limits_arena);
+    app->limits_arena = arena;
+}
+
+void app_stop(App *app) {
+    if (app == NULL) return;
+    if (app->admin != NULL) admin_set_ready(app->admin, false);
+    if (app->server != NULL)
+        http_server_drain(app->server, (uint64_t)app->configuration.settings.shutdown_timeout);
+    if (app->compactor != NULL) compactor_stop(app->compactor);
+    http_server_free(app->server);
+    admin_free(app->admin);
+    querier_free(app->querier);
+    gateway_free(app->gateway);
+    pool_free(app->gateway_pool);
+    if (app->ingester != NULL) ingester_close(app->ingester, true);
+    compactor_free(app->compactor);
+    pool_free(app->background);
+    block_cache_free(app->cache);
+    manifest_free(app->manifest);
+    store_free(app->store);
+    tenants_free(app->tenants);
+    arena_free(app->limits_arena);
+    free(app);
+}

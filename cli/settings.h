@@ -1,0 +1,78 @@
+#pragma once
+/*
+ * settings.h: everything that can be configured, in one table (settings.c). Read in this order,
+ * later ones win: defaults, the YAML file, the command line.
+ */
+#include "common/config/config.h"
+#include "common/tenant/limits.h"
+
+typedef struct Settings {
+    Str data;
+    Str http;
+    Str store;
+    int auth;
+    int log_level;
+
+    Str s3_endpoint;
+    Str s3_region;
+    Str s3_access_key;
+    Str s3_secret_key;
+    Str s3_session_token;
+    Str s3_profile;
+    Str s3_ca_file;
+    int s3_signature;
+    bool s3_virtual_host;
+    uint64_t s3_attempts_max;
+    int64_t s3_timeout;
+
+    Str tls_cert_file;
+    Str tls_key_file;
+    Str tls_client_ca_file;
+
+    uint64_t memory_limit;
+    uint64_t http_loops;
+    uint64_t http_connections_max;
+    uint64_t http_body_bytes_max;
+    int64_t shutdown_timeout;
+
+    uint64_t ingester_lanes;
+    int wal_sync;
+    int64_t wal_sync_interval;
+    bool wal_io_uring;
+    int64_t flush_age;
+    uint64_t flush_bytes;
+    bool created_timestamp_zero_sample;
+
+    uint64_t query_threads;
+    int64_t query_lookback;
+    int64_t query_slow;
+    uint64_t query_result_cache_bytes;
+    bool query_experimental_functions;
+
+    int64_t compactor_interval;
+    int64_t compactor_grace;
+    uint64_t compactor_block_bytes_max;
+} Settings;
+
+enum { AUTH_AUTO, AUTH_NONE };
+
+/* A process' whole configuration. Strings live in `arena`. */
+typedef struct Configuration {
+    Arena *arena;
+    Settings settings;
+    TenantLimits limits; /* of tenants without overrides */
+    bool limits_off;
+    TenantOverride *overrides;
+    size_t override_count;
+    Str file; /* empty: none */
+} Configuration;
+
+/* Reads `--name value` and `--name=value`; `--config FILE` names the YAML file. ERR_INVALID says
+ * file and line, or the argument. */
+MUST_USE ErrCode configuration_read(int argc, char **argv, Arena *arena, Configuration *out,
+                                    Error *err);
+/* The file again, for limits and overrides only: what a running process can change. */
+MUST_USE ErrCode configuration_reread_limits(const Configuration *now, Arena *arena,
+                                             Configuration *out, Error *err);
+ConfigTable settings_table(void);
+void configuration_write_markdown(Buf *out); /* docs/configuration.md, whole */
