@@ -118,7 +118,6 @@ static ErrCode open_ingester(App *app, Error *err) {
         .tenants = app->tenants,
         .heads = &app->memory.heads,
         .background = &app->memory.background,
-        .background_pool = app->background,
         .clock = app->clock,
         .wal_sync = s->wal_sync == 0 ? WAL_SYNC_ALWAYS : WAL_SYNC_INTERVAL,
         .wal_interval_ms = s->wal_sync_interval,
@@ -129,6 +128,7 @@ static ErrCode open_ingester(App *app, Error *err) {
 
     TRY(make_directory(s->data, err));
     TRY(pool_new("background", BACKGROUND_THREADS, 10000, &app->background, err));
+    options.background_pool = app->background;
     return ingester_open(&options, &app->ingester, err);
 }
 
