@@ -121,7 +121,7 @@ static ErrCode prepare(ApiCall *call, Error *err) {
     call->arena = arena_new(0, &call->budget);
     call->query.symbols = symbols_new(call->arena);
     call->source = fetch_source_new(&querier->options.fetch, call->tenants, call->tenant_count,
-                                    &call->stats, call->arena);
+                                    api_retention_start(call), &call->stats, call->arena);
     if (call->query.symbols == NULL || call->source == NULL) return api_out_of_memory(err);
     timeout_ms = call->limits.query_timeout_ms;
     TRY(api_duration_param(call, "timeout", 0, &asked_ms, err));

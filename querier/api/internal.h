@@ -64,8 +64,7 @@ MUST_USE bool api_parse_time(Str text, int64_t *ms);
 MUST_USE ErrCode api_match_params(ApiCall *call, int64_t min_ms, int64_t max_ms, bool required,
                                   SelectRequest **out, size_t *count, Error *err);
 
-/* `start` and `end` of series and label calls: everything when absent. Data past the tenants'
- * retention is not there, compacted away or not. */
+/* `start` and `end` of series and label calls: everything when absent. */
 MUST_USE ErrCode api_range_params(const ApiCall *call, int64_t *min_ms, int64_t *max_ms,
                                   Error *err);
 int64_t api_retention_start(const ApiCall *call);

@@ -128,7 +128,6 @@ ErrCode api_range_params(const ApiCall *call, int64_t *min_ms, int64_t *max_ms, 
     if (*max_ms < *min_ms)
         return error_set(err, ERR_INVALID,
                          "invalid parameter \"end\": end timestamp must not be before start time");
-    *min_ms = MAX(*min_ms, api_retention_start(call));
     return ERR_OK;
 }
 

@@ -172,9 +172,7 @@ static void sort_counts(Counts *counts) {
 
 /* Everything of the tenant, or what `selector` matches, in the newest hours or in all time. */
 static ErrCode select_all(ApiCall *call, SeriesSet *out, Error *err) {
-    SelectRequest request = {.min_ms = MAX(INT64_MIN, api_retention_start(call)),
-                             .max_ms = INT64_MAX,
-                             .labels_only = true};
+    SelectRequest request = {.min_ms = INT64_MIN, .max_ms = INT64_MAX, .labels_only = true};
     Str selector;
 
     if (api_param(call, "selector", &selector) &&

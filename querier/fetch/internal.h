@@ -9,6 +9,7 @@ typedef struct FetchSource {
     FetchOptions options;
     const Str *tenants;
     size_t tenant_count;
+    int64_t keep_from_ms;
     BlockStats *stats;
 } FetchSource;
 

@@ -10,17 +10,25 @@ static ErrCode out_of_memory(Error *err) {
     return error_set(err, ERR_LIMIT, "the query's memory limit is reached");
 }
 
+static SelectRequest without_expired(const FetchSource *fetch, const SelectRequest *request) {
+    SelectRequest kept = *request;
+
+    kept.min_ms = MAX(kept.min_ms, fetch->keep_from_ms);
+    return kept;
+}
+
 static ErrCode source_select(SeriesSource *source, QueryContext *query,
                              const SelectRequest *request, SeriesSet *out, Error *err) {
     FetchSource *fetch = source->context;
     FetchedSet *set = ARENA_NEW(query->arena, FetchedSet);
+    SelectRequest kept = without_expired(fetch, request);
     Parts parts;
 
     if (set == NULL) return out_of_memory(err);
-    TRY(fetch_parts(fetch, query, request, false, &parts, err));
+    TRY(fetch_parts(fetch, query, &kept, false, &parts, err));
     TRY(fetch_merge(fetch, query, &parts, set, NULL, err));
-    set->min_ms = request->min_ms;
-    set->max_ms = request->max_ms;
+    set->min_ms = kept.min_ms;
+    set->max_ms = kept.max_ms;
     *out = (SeriesSet){set->labels, set->count, fetch_read, set};
     return ERR_OK;
 }
@@ -99,7 +107,7 @@ static ErrCode labels_of_all(FetchSource *fetch, QueryContext *query, Str tenant
 /* Names or values of the series that match. A bit per pair of each dictionary says it was seen. */
 static ErrCode labels_of_matching(FetchSource *fetch, QueryContext *query, Str name,
                                   const SelectRequest *request, Strings *out, Error *err) {
-    SelectRequest labels_only = *request;
+    SelectRequest labels_only = without_expired(fetch, request);
     Parts parts;
 
     labels_only.labels_only = true;
@@ -133,14 +141,16 @@ static ErrCode source_labels(SeriesSource *source, QueryContext *query, Str name
     Strings strings = {0};
     const Str tenant_label = STR("__tenant_id__");
 
-    for (size_t r = 0; r < request_count; r++)
-        if (requests[r].matcher_count > 0) {
-            TRY(labels_of_matching(fetch, query, name, &requests[r], &strings, err));
-        } else {
-            for (size_t t = 0; t < fetch->tenant_count; t++)
-                TRY(labels_of_all(fetch, query, fetch->tenants[t], name, &requests[r], &strings,
-                                  err));
+    for (size_t r = 0; r < request_count; r++) {
+        SelectRequest kept = without_expired(fetch, &requests[r]);
+
+        if (kept.matcher_count > 0) {
+            TRY(labels_of_matching(fetch, query, name, &kept, &strings, err));
+            continue;
         }
+        for (size_t t = 0; t < fetch->tenant_count; t++)
+            TRY(labels_of_all(fetch, query, fetch->tenants[t], name, &kept, &strings, err));
+    }
     if (fetch->tenant_count > 1) {
         if (name.len == 0)
             TRY(strings_add(query->arena, &strings, &tenant_label, 1, err));
@@ -204,7 +214,9 @@ static ErrCode source_exemplars(SeriesSource *source, QueryContext *query,
     size_t *counts, used = 0;
     ExemplarSeries *series;
 
-    TRY(fetch_parts(fetch, query, request, true, &parts, err));
+    SelectRequest kept = without_expired(fetch, request);
+
+    TRY(fetch_parts(fetch, query, &kept, true, &parts, err));
     TRY(fetch_merge(fetch, query, &parts, &set, &mapping, err));
     counts = ARENA_ARRAY(query->arena, size_t, set.count);
     series = ARENA_ARRAY(query->arena, ExemplarSeries, set.count);
@@ -227,7 +239,7 @@ static ErrCode source_exemplars(SeriesSource *source, QueryContext *query,
                 const SelectedExemplar *from = &parts.items[p].exemplars[s][e];
                 Exemplar *to = &items[i][counts[i]];
 
-                if (from->time_ms < request->min_ms || from->time_ms > request->max_ms) continue;
+                if (from->time_ms < kept.min_ms || from->time_ms > kept.max_ms) continue;
                 *to = (Exemplar){.time_ms = from->time_ms, .value = from->value};
                 TRY(exemplar_labels(query, from->labels, &to->labels, err));
                 counts[i]++;
@@ -334,6 +346,7 @@ SeriesSource *fetch_source_new(const FetchOptions *options, const Str *tenants, 
     fetch->options = *options;
     fetch->tenants = tenants;
     fetch->tenant_count = tenant_count;
+    fetch->keep_from_ms = keep_from_ms;
     fetch->stats = stats;
     fetch->source = (SeriesSource){
         .select = source_select,
