@@ -15,6 +15,8 @@ typedef struct FetchOptions {
 } FetchOptions;
 
 /* `tenants`: one, or several for a federated query, whose series get the label __tenant_id__.
- * Lives in `arena`, as do `stats`, which add up what the query read. NULL: out of budget. */
+ * `keep_from_ms`: older samples are past the tenants' retention and not shown, compacted away or
+ * not; INT64_MIN shows all. Lives in `arena`, as do `stats`, which add up what the query read.
+ * NULL: out of budget. */
 SeriesSource *fetch_source_new(const FetchOptions *options, const Str *tenants, size_t tenant_count,
-                               BlockStats *stats, Arena *arena);
+                               int64_t keep_from_ms, BlockStats *stats, Arena *arena);

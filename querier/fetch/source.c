@@ -339,7 +339,7 @@ static ErrCode source_metadata(SeriesSource *source, QueryContext *query, Str me
 }
 
 SeriesSource *fetch_source_new(const FetchOptions *options, const Str *tenants, size_t tenant_count,
-                               BlockStats *stats, Arena *arena) {
+                               int64_t keep_from_ms, BlockStats *stats, Arena *arena) {
     FetchSource *fetch = ARENA_NEW(arena, FetchSource);
 
     if (fetch == NULL) return NULL;
