@@ -25,8 +25,8 @@ typedef struct HeadSelect {
 
 typedef struct HeadReader {
     /* One selection a lane and head generation, oldest first. */
-    ErrCode (*select)(void *context, const HeadSelect *select, Arena *arena,
-                      MetricsSelection **out, size_t *count, Error *err);
+    ErrCode (*select)(void *context, const HeadSelect *select, Arena *arena, MetricsSelection **out,
+                      size_t *count, Error *err);
     /* (*exemplars)[s][i] belong to (*out)[s].series[i]. */
     ErrCode (*exemplars)(void *context, const HeadSelect *select, Arena *arena,
                          MetricsSelection **out, HeadExemplars ***exemplars, size_t *count,
