@@ -16,7 +16,6 @@
  */
 #include "common/block/ints.h"
 
-#include <math.h>
 #include <string.h>
 
 enum { PREDICT_BASE = 0, PREDICT_STEP = 1, PREDICT_LINE = 2 };
@@ -29,10 +28,11 @@ static const int64_t LINE_RISE_MAX = INT64_C(1) << 42;
 /* One way to store the column: residuals against `low`, `width` bits each but for the patches. */
 typedef struct Plan {
     uint64_t residuals[COLUMN_ITEMS_MAX];
-    size_t count; /* residuals */
-    int64_t low;  /* subtracted before packing */
-    int64_t step; /* PREDICT_LINE: the slope */
-    unsigned width;
+    size_t count;          /* residuals */
+    int64_t low;           /* subtracted before packing */
+    int64_t step;          /* PREDICT_LINE: the slope */
+    unsigned width;        /* of the widest residual */
+    unsigned packed_width; /* of all but the patches */
     unsigned patches;
     size_t bytes;
     uint8_t predictor;
@@ -97,52 +97,61 @@ static size_t fullest_window(const int64_t *v, size_t count, unsigned width, int
     return best;
 }
 
+static int64_t median_of_three(int64_t a, int64_t b, int64_t c) {
+    return MAX(MIN(a, b), MIN(MAX(a, b), c));
+}
+
+/* Do a few lie so far from the rest that the width is theirs? A mean of distances would be theirs
+ * as well; one of the distances' own widths is not. */
+static bool outliers_show(const int64_t *v, size_t count, unsigned width) {
+    int64_t middle = median_of_three(v[0], v[count / 2], v[count - 1]);
+    size_t widths = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        int64_t off = sub(v[i], middle);
+
+        widths += bits_width((uint64_t)(off ^ off >> 63));
+    }
+    /* Even or normal spread is about two bits wider than the mean. */
+    return width > widths / count + 4;
+}
+
 /* Narrower with some residuals patched in, if that is smaller. */
-static void try_patches(Plan *plan, const int64_t *v, double deviation) {
-    int narrowest = deviation < 1 ? 0 : ilogb(deviation) + 1;
+static void try_patches(Plan *plan, const int64_t *v) {
     int64_t sorted[COLUMN_ITEMS_MAX];
 
-    /* Normal spread is 8 times the mean deviation wide; narrow columns are left to zstd. */
-    if (plan->width < 4 || (int)plan->width <= narrowest + 3) return;
     memcpy(sorted, v, plan->count * sizeof *v);
     sort(sorted, plan->count);
-    for (unsigned width = plan->width - 1; (int)width >= narrowest; width--) {
+    for (unsigned width = plan->width; width-- > 0;) {
         int64_t low = 0;
-        size_t inside = fullest_window(sorted, plan->count, width, &low);
-        size_t patches = plan->count - inside;
-        /* A gap takes a byte or two, and what is far off takes more than the width. */
+        size_t patches = plan->count - fullest_window(sorted, plan->count, width, &low);
+        /* A gap takes a byte or two, and what is far off about the width it would have cost. */
         size_t bytes = bits_bytes(plan->count, width) + 1 + patches * (2 + (plan->width + 7) / 7);
 
         if (patches > plan->count / 8) return;
         if (bytes < plan->bytes) {
             plan->bytes = bytes;
-            plan->width = width;
+            plan->packed_width = width;
             plan->patches = (unsigned)patches;
             plan->low = low;
         }
-        if (width == 0) return;
     }
 }
 
 /* Fills in the rest from the residuals v[]. */
 static void plan_widths(Plan *plan, const int64_t *v) {
     int64_t low = v[0], high = v[0];
-    double sum = 0, deviation = 0, mean;
 
     for (size_t i = 0; i < plan->count; i++) {
         low = MIN(low, v[i]);
         high = MAX(high, v[i]);
     }
     plan->low = low;
-    plan->width = bits_width((uint64_t)sub(high, low));
+    plan->width = plan->packed_width = bits_width((uint64_t)sub(high, low));
     plan->patches = 0;
     plan->bytes = bits_bytes(plan->count, plan->width);
-    if (plan->width >= 4) {
-        for (size_t i = 0; i < plan->count; i++) sum += (double)v[i];
-        mean = sum / (double)plan->count;
-        for (size_t i = 0; i < plan->count; i++) deviation += fabs((double)v[i] - mean);
-        try_patches(plan, v, deviation / (double)plan->count);
-    }
+    /* Narrow columns are left to zstd, which packs rare bits better than patches do. */
+    if (plan->width > 4 && outliers_show(v, plan->count, plan->width)) try_patches(plan, v);
     for (size_t i = 0; i < plan->count; i++)
         plan->residuals[i] = (uint64_t)v[i] - (uint64_t)plan->low;
 }
@@ -200,7 +209,7 @@ static uint8_t *put_patches(uint8_t *at, const Plan *plan, const uint64_t *resid
     size_t next = 0;
 
     for (size_t i = 0; i < plan->count; i++) {
-        if (bits_width(residuals[i]) <= plan->width) continue;
+        if (bits_width(residuals[i]) <= plan->packed_width) continue;
         at = put_varint(at, i - next);
         at = put_varint(at, zigzag((int64_t)residuals[i]));
         next = i + 1;
@@ -216,22 +225,22 @@ static size_t put_plan(Plan *plan, int64_t first, unsigned shift, IntsTag tag, u
     if (plan->predictor != PREDICT_STEP) base = add(first, (int64_t)((uint64_t)plan->low << shift));
     *at++ = (uint8_t)(plan->predictor | (shift > 0 ? HAS_SHIFT : 0) |
                       (plan->patches > 0 ? HAS_PATCHES : 0) | tag.mapping << 4);
-    *at++ = (uint8_t)(plan->width | (tag.exceptions ? HAS_EXCEPTIONS : 0));
+    *at++ = (uint8_t)(plan->packed_width | (tag.exceptions ? HAS_EXCEPTIONS : 0));
     if (shift > 0) *at++ = (uint8_t)shift;
     at = put_varint(at, zigzag(base));
     if (plan->predictor != PREDICT_BASE) at = put_varint(at, zigzag(plan->step));
     if (plan->patches == 0) {
-        bits_pack(plan->residuals, plan->count, plan->width, at);
-        return (size_t)(at - out) + bits_bytes(plan->count, plan->width);
+        bits_pack(plan->residuals, plan->count, plan->packed_width, at);
+        return (size_t)(at - out) + bits_bytes(plan->count, plan->packed_width);
     }
     at = put_varint(at, plan->patches);
     for (size_t i = 0; i < plan->count; i++) {
         uint64_t u = plan->residuals[i];
 
-        packed[i] = bits_width(u) <= plan->width ? u : 0;
+        packed[i] = bits_width(u) <= plan->packed_width ? u : 0;
     }
-    bits_pack(packed, plan->count, plan->width, at);
-    at = put_patches(at + bits_bytes(plan->count, plan->width), plan, plan->residuals);
+    bits_pack(packed, plan->count, plan->packed_width, at);
+    at = put_patches(at + bits_bytes(plan->count, plan->packed_width), plan, plan->residuals);
     return (size_t)(at - out);
 }
 
@@ -248,7 +257,7 @@ size_t ints_encode(const int64_t *v, size_t count, IntsTag tag, uint8_t *out) {
     }
     if (differing == 0) {
         best->predictor = PREDICT_BASE;
-        best->width = best->patches = 0;
+        best->packed_width = best->patches = 0;
         best->low = 0;
         best->count = count;
         return put_plan(best, v[0], 0, tag, out);
