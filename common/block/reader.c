@@ -1,0 +1,453 @@
+/*
+ * reader.c: opening blocks and fetching their index and pages.
+ *
+ * GETs cost more in latency than in bytes: the first brings 64 KiB though the footer is smaller, an
+ * index comes whole, and pages with up to 64 KiB between them come together.
+ */
+#include "common/block/reader.h"
+
+#include <string.h>
+
+enum {
+    TAIL_BYTES = 64 << 10,
+    GAP_BYTES_MAX = 64 << 10,
+    GET_BYTES_MAX = 8 << 20, /* pages of one GET */
+    METRICS_CODEC_MAX = 1,
+};
+
+static ErrCode get(const Block *block, uint64_t offset, uint64_t length, Arena *arena,
+                   BlockStats *stats, Str *out, Error *err) {
+    if (length > SIZE_MAX / 2) return error_set(err, ERR_LIMIT, "GET of too many bytes");
+    if (block->tail.len > 0 && offset >= block->tail_offset &&
+        offset + length <= block->tail_offset + block->tail.len) {
+        *out = str_slice(block->tail, (size_t)(offset - block->tail_offset), (size_t)length);
+        return ERR_OK;
+    }
+    TRY(store_get(cache_store(block->cache), block->key, offset, (size_t)length, arena, out, NULL,
+                  err));
+    stats_add(&stats->gets, 1);
+    stats_add(&stats->get_bytes, out->len);
+    if (out->len != length)
+        return error_set(err, ERR_CORRUPT, "object ends early: %zu of %llu bytes at %llu", out->len,
+                         (unsigned long long)length, (unsigned long long)offset);
+    return ERR_OK;
+}
+
+/* ---------- opening ---------- */
+
+/* What making a Block goes by. */
+typedef struct Opening {
+    BlockCache *cache;
+    Str key;
+    Hash128 name;
+    Str end; /* the last bytes of the object */
+    Str footer;
+    ContainerTail tail;
+    uint64_t size;
+} Opening;
+
+/* Is a whole index among the bytes before the footer? Then they save a GET. */
+static bool tail_is_useful(const Block *block, uint64_t tail_offset) {
+    const ContainerPart *last;
+
+    if (block->container.part_count == 0) return false;
+    last = &block->container.parts[block->container.part_count - 1];
+    return last->section_count > 1 && last->sections[1].offset >= tail_offset;
+}
+
+static ErrCode make_block(void *context, Arena *arena, void **payload, Error *err) {
+    const Opening *o = context;
+    uint64_t tail_offset = o->size - o->end.len;
+    Block *block = ARENA_NEW(arena, Block);
+    BlockPart *parts;
+
+    if (block == NULL) return error_set(err, ERR_LIMIT, "no memory to open a block");
+    block->cache = o->cache;
+    block->key = str_dup(arena, o->key);
+    block->name = o->name;
+    block->id = hash_bytes_128(&o->name, sizeof o->name, o->tail.checksum);
+    TRY(container_footer_parse(o->footer, &o->tail, arena, &block->container, err));
+    parts = ARENA_ARRAY(arena, BlockPart, block->container.part_count + 1);
+    if (block->key.ptr == NULL || parts == NULL)
+        return error_set(err, ERR_LIMIT, "no memory to open a block");
+    for (size_t i = 0; i < block->container.part_count; i++)
+        parts[i] = block->container.parts[i].part;
+    block->parts = parts;
+    if (tail_offset < o->tail.footer_offset && tail_is_useful(block, tail_offset)) {
+        block->tail = str_dup(arena, str_slice(o->end, 0, o->tail.footer_offset - tail_offset));
+        block->tail_offset = tail_offset;
+        if (block->tail.ptr == NULL) return error_set(err, ERR_LIMIT, "no memory to open a block");
+    }
+    *payload = block;
+    return ERR_OK;
+}
+
+/* Reads the object's end, and the footer if that was not enough. */
+static ErrCode read_end(Opening *o, Arena *scratch, BlockStats *stats, Error *err) {
+    Store *store = cache_store(o->cache);
+    StoreObject object = {.size = o->size};
+
+    if (o->size == 0) {
+        TRY(store_get_tail(store, o->key, TAIL_BYTES, scratch, &o->end, &object, err));
+        o->size = object.size;
+    } else {
+        uint64_t length = MIN(o->size, (uint64_t)TAIL_BYTES);
+
+        TRY(store_get(store, o->key, o->size - length, (size_t)length, scratch, &o->end, NULL,
+                      err));
+    }
+    stats_add(&stats->gets, 1);
+    stats_add(&stats->get_bytes, o->end.len);
+    if (o->end.len < CONTAINER_TAIL_BYTES || o->end.len > o->size ||
+        (o->end.len < TAIL_BYTES && o->end.len != o->size))
+        return error_set(err, ERR_CORRUPT, "object ends early: %zu of %llu bytes", o->end.len,
+                         (unsigned long long)o->size);
+    TRY(container_tail_parse(str_from(o->end, o->end.len - CONTAINER_TAIL_BYTES), o->size, &o->tail,
+                             err));
+    if (o->tail.footer_offset >= o->size - o->end.len) {
+        o->footer = str_slice(o->end, (size_t)(o->tail.footer_offset - (o->size - o->end.len)),
+                              o->tail.footer_stored);
+        return ERR_OK;
+    }
+    TRY(store_get(store, o->key, o->tail.footer_offset, o->tail.footer_stored, scratch, &o->footer,
+                  NULL, err));
+    stats_add(&stats->gets, 1);
+    stats_add(&stats->get_bytes, o->footer.len);
+    return ERR_OK;
+}
+
+ErrCode block_open(BlockCache *cache, Str key, uint64_t size, Arena *arena, BlockStats *stats,
+                   const Block **out, Error *err) {
+    Opening o = {.cache = cache, .key = key, .name = cache_name_hash(cache, key), .size = size};
+    CacheKey cache_key = {.object = o.name, .kind = ENTRY_BLOCK};
+    CacheEntry *entry = cache_find(cache, &cache_key);
+
+    if (entry != NULL) {
+        stats_add(&stats->cache_hits, 1);
+    } else {
+        CLEANUP(arena_free) Arena *scratch = arena_new(0, arena_budget(arena));
+
+        if (scratch == NULL) return error_set(err, ERR_LIMIT, "no memory to open a block");
+        if (read_end(&o, scratch, stats, err) != ERR_OK ||
+            cache_make(cache, &cache_key, o.name, o.tail.footer_raw * 3u + o.end.len,
+                       arena_budget(arena), make_block, &o, &entry, err) != ERR_OK)
+            return error_wrap(err, "block " STR_FMT, STR_ARG(key));
+    }
+    *out = cache_payload(entry);
+    if (!arena_on_free(arena, (void (*)(void *))cache_unpin, entry)) {
+        cache_unpin(entry);
+        return error_set(err, ERR_LIMIT, "no memory to open a block");
+    }
+    return ERR_OK;
+}
+
+const BlockPart *block_parts(const Block *block, size_t *count) {
+    *count = block->container.part_count;
+    return block->parts;
+}
+
+/* ---------- parts ---------- */
+
+ErrCode part_open(const Block *block, Str tenant, Arena *arena, BlockStats *stats, PartReader *out,
+                  bool *found, Error *err) {
+    const ContainerPart *part = container_find_part(&block->container, tenant, SIGNAL_METRICS);
+
+    *found = part != NULL;
+    if (part == NULL) return ERR_OK;
+    *out = (PartReader){
+        .block = block,
+        .part = part,
+        .number = (uint32_t)(part - block->container.parts),
+        .arena = arena,
+        .pins = pins_new(arena),
+        .stats = stats,
+    };
+    return out->pins == NULL ? error_set(err, ERR_LIMIT, "no memory to read a block") : ERR_OK;
+}
+
+ErrCode section_check(const Section *section, Error *err) {
+    if (section == NULL) return error_set(err, ERR_CORRUPT, "a section is missing");
+    if (section->codec == 0 || section->codec > METRICS_CODEC_MAX)
+        return error_set(err, ERR_UNSUPPORTED, "section kind %u of codec %u, this program reads %d",
+                         section->kind, section->codec, METRICS_CODEC_MAX);
+    return ERR_OK;
+}
+
+/* ---------- the index ---------- */
+
+typedef struct ChunksPayload {
+    ChunkIndex index;
+    uint64_t times_id;
+} ChunksPayload;
+
+typedef struct Decoding {
+    PartReader *reader;
+    const Section *section;
+    Str stored;
+} Decoding;
+
+static ErrCode make_dictionary(void *context, Arena *arena, void **payload, Error *err) {
+    const Decoding *d = context;
+    CLEANUP(arena_free) Arena *scratch = arena_new(0, arena_budget(d->reader->arena));
+    Dictionary *dictionary = ARENA_NEW(arena, Dictionary);
+    Str raw;
+
+    if (dictionary == NULL || scratch == NULL)
+        return error_set(err, ERR_LIMIT, "no memory for a dictionary");
+    TRY(blob_decode(d->stored, d->section, scratch, &raw, err));
+    *payload = dictionary;
+    return dictionary_decode(raw, arena, dictionary, err);
+}
+
+static ErrCode make_series(void *context, Arena *arena, void **payload, Error *err) {
+    const Decoding *d = context;
+    SeriesIndex *series = ARENA_NEW(arena, SeriesIndex);
+    Str raw;
+
+    if (series == NULL) return error_set(err, ERR_LIMIT, "no memory for a series index");
+    TRY(blob_decode(d->stored, d->section, arena, &raw, err));
+    *payload = series;
+    return series_index_decode(raw, d->reader->dictionary, true, arena, series, err);
+}
+
+static ErrCode make_chunks(void *context, Arena *arena, void **payload, Error *err) {
+    static _Atomic uint64_t next_times_id = 1;
+    const Decoding *d = context;
+    CLEANUP(arena_free) Arena *scratch = arena_new(0, arena_budget(d->reader->arena));
+    const Section *data = container_find_section(d->reader->part, SECTION_METRICS_DATA);
+    ChunksPayload *chunks = ARENA_NEW(arena, ChunksPayload);
+    Str raw;
+
+    if (chunks == NULL || scratch == NULL)
+        return error_set(err, ERR_LIMIT, "no memory for a chunk index");
+    TRY(section_check(data, err));
+    TRY(blob_decode(d->stored, d->section, scratch, &raw, err));
+    TRY(chunk_index_decode(raw, data->offset, data->length, arena, &chunks->index, err));
+    chunks->times_id = atomic_fetch_add(&next_times_id, chunks->index.times_count);
+    *payload = chunks;
+    return ERR_OK;
+}
+
+typedef struct IndexPiece {
+    unsigned flag;
+    SectionKind section;
+    EntryKind entry;
+    EntryMake make;
+    unsigned estimate_factor; /* decoded bytes per raw one, roughly */
+} IndexPiece;
+
+static const IndexPiece PIECES[] = {
+    {LOAD_DICTIONARY, SECTION_METRICS_DICTIONARY, ENTRY_DICTIONARY, make_dictionary, 4},
+    {LOAD_SERIES, SECTION_METRICS_SERIES, ENTRY_SERIES, make_series, 4},
+    {LOAD_CHUNKS, SECTION_METRICS_CHUNKS, ENTRY_CHUNKS, make_chunks, 6},
+};
+
+static CacheKey key_of(const PartReader *reader, EntryKind kind, uint32_t page) {
+    return (CacheKey){reader->block->id, reader->number, page, kind};
+}
+
+static ErrCode keep(PartReader *reader, CacheEntry *entry, EntryKind kind, Error *err) {
+    if (!pins_add(reader->pins, entry)) return error_set(err, ERR_LIMIT, "no memory to read");
+    switch (kind) {
+    case ENTRY_DICTIONARY:
+        reader->dictionary = cache_payload(entry);
+        break;
+    case ENTRY_SERIES:
+        reader->series = cache_payload(entry);
+        break;
+    case ENTRY_CHUNKS: {
+        const ChunksPayload *chunks = cache_payload(entry);
+
+        reader->chunks = &chunks->index;
+        reader->times_id = chunks->times_id;
+        break;
+    }
+    default:
+        assert(false);
+    }
+    return ERR_OK;
+}
+
+/* Takes what is cached; which pieces are left to fetch, and the range that holds them. */
+static ErrCode find_pieces(PartReader *reader, unsigned what, unsigned *missing, uint64_t *start,
+                           uint64_t *end, Error *err) {
+    *missing = 0;
+    *start = UINT64_MAX;
+    *end = 0;
+    for (size_t i = 0; i < ARRAY_LEN(PIECES); i++) {
+        const Section *section = container_find_section(reader->part, PIECES[i].section);
+        CacheKey key = key_of(reader, PIECES[i].entry, 0);
+        CacheEntry *entry;
+
+        if ((what & PIECES[i].flag) == 0) continue;
+        TRY(section_check(section, err));
+        entry = cache_find(reader->block->cache, &key);
+        if (entry != NULL) {
+            stats_add(&reader->stats->cache_hits, 1);
+            TRY(keep(reader, entry, PIECES[i].entry, err));
+            continue;
+        }
+        *missing |= PIECES[i].flag;
+        *start = MIN(*start, section->offset);
+        *end = MAX(*end, section->offset + section->length);
+    }
+    return ERR_OK;
+}
+
+static ErrCode load_pieces(PartReader *reader, unsigned missing, uint64_t start, Str bytes,
+                           Error *err) {
+    for (size_t i = 0; i < ARRAY_LEN(PIECES); i++) {
+        const Section *section = container_find_section(reader->part, PIECES[i].section);
+        CacheKey key = key_of(reader, PIECES[i].entry, 0);
+        Decoding decoding = {reader, section, {0}};
+        CacheEntry *entry;
+
+        if ((missing & PIECES[i].flag) == 0) continue;
+        decoding.stored =
+            str_slice(bytes, (size_t)(section->offset - start), (size_t)section->length);
+        TRY(cache_make(reader->block->cache, &key, reader->block->name,
+                       (size_t)section->raw_length * PIECES[i].estimate_factor,
+                       arena_budget(reader->arena), PIECES[i].make, &decoding, &entry, err));
+        TRY(keep(reader, entry, PIECES[i].entry, err));
+    }
+    return ERR_OK;
+}
+
+static ErrCode load_index(PartReader *reader, unsigned what, Error *err) {
+    CLEANUP(arena_free) Arena *scratch = NULL;
+    uint64_t start, end;
+    unsigned missing;
+    Str bytes;
+
+    TRY(find_pieces(reader, what, &missing, &start, &end, err));
+    if (missing != 0) {
+        scratch = arena_new(0, arena_budget(reader->arena));
+        TRY(get(reader->block, start, end - start, scratch, reader->stats, &bytes, err));
+        TRY(load_pieces(reader, missing, start, bytes, err));
+    }
+    if (reader->series != NULL && reader->chunks != NULL &&
+        reader->series->series_count != reader->chunks->series_count)
+        return error_set(err, ERR_CORRUPT, "%u series have labels, %u have chunks",
+                         reader->series->series_count, reader->chunks->series_count);
+    return ERR_OK;
+}
+
+static ErrCode wrap(const PartReader *reader, ErrCode code, Error *err) {
+    if (code == ERR_OK) return ERR_OK;
+    return error_wrap(err, "block " STR_FMT ", tenant " STR_FMT, STR_ARG(reader->block->key),
+                      STR_ARG(reader->part->part.tenant));
+}
+
+ErrCode part_load(PartReader *reader, unsigned what, Error *err) {
+    return wrap(reader, load_index(reader, what, err), err);
+}
+
+static ErrCode read_blob(PartReader *reader, const Section *section, Str *raw, Error *err) {
+    CLEANUP(arena_free) Arena *scratch = arena_new(0, arena_budget(reader->arena));
+    Str bytes;
+
+    TRY(section_check(section, err));
+    TRY(get(reader->block, section->offset, section->length, scratch, reader->stats, &bytes, err));
+    return blob_decode(bytes, section, reader->arena, raw, err);
+}
+
+ErrCode part_read_blob(PartReader *reader, SectionKind kind, Str *raw, bool *found, Error *err) {
+    const Section *section = container_find_section(reader->part, kind);
+
+    *found = section != NULL;
+    return section == NULL ? ERR_OK : wrap(reader, read_blob(reader, section, raw, err), err);
+}
+
+/* ---------- pages ---------- */
+
+typedef struct PageDecoding {
+    const DataPage *page;
+    Str stored;
+} PageDecoding;
+
+static ErrCode make_page(void *context, Arena *arena, void **payload, Error *err) {
+    const PageDecoding *d = context;
+    size_t stored;
+    Str raw;
+
+    TRY(page_decode(d->stored, arena, &raw, &stored, err));
+    if (stored != d->page->stored || raw.len != d->page->raw)
+        return error_set(err, ERR_CORRUPT, "page at %llu is not what the index says",
+                         (unsigned long long)d->page->offset);
+    *payload = (void *)raw.ptr;
+    return ERR_OK;
+}
+
+/* Where the GET that begins with page `first` ends: the page after its last one. */
+static uint32_t find_run(const ChunkIndex *index, const bool *missing, uint32_t first) {
+    uint64_t start = index->pages[first].offset, end = start + index->pages[first].stored;
+    uint32_t last = first;
+
+    for (uint32_t i = first + 1; i < index->page_count; i++) {
+        const DataPage *page = &index->pages[i];
+
+        if (page->offset - end > GAP_BYTES_MAX ||
+            page->offset + page->stored - start > GET_BYTES_MAX)
+            break;
+        if (!missing[i]) continue;
+        last = i;
+        end = page->offset + page->stored;
+    }
+    return last + 1;
+}
+
+static ErrCode load_run(PartReader *reader, const bool *missing, uint32_t first, uint32_t end,
+                        const char **pages, Error *err) {
+    CLEANUP(arena_free) Arena *scratch = arena_new(0, arena_budget(reader->arena));
+    const DataPage *list = reader->chunks->pages;
+    uint64_t start = list[first].offset;
+    Str bytes;
+
+    TRY(get(reader->block, start, list[end - 1].offset + list[end - 1].stored - start, scratch,
+            reader->stats, &bytes, err));
+    for (uint32_t i = first; i < end; i++) {
+        PageDecoding decoding = {&list[i], {0}};
+        CacheKey key = key_of(reader, ENTRY_PAGE, i);
+        CacheEntry *entry;
+
+        if (!missing[i]) continue;
+        decoding.stored = str_slice(bytes, (size_t)(list[i].offset - start), list[i].stored);
+        TRY(cache_make(reader->block->cache, &key, reader->block->name, list[i].raw,
+                       arena_budget(reader->arena), make_page, &decoding, &entry, err));
+        pages[i] = cache_payload(entry);
+        if (!pins_add(reader->pins, entry)) return error_set(err, ERR_LIMIT, "no memory to read");
+    }
+    return ERR_OK;
+}
+
+static ErrCode load_pages(PartReader *reader, const bool *needed, const char **pages, Error *err) {
+    uint32_t count = reader->chunks->page_count;
+    bool *missing = ARENA_ARRAY(reader->arena, bool, count);
+
+    if (missing == NULL) return error_set(err, ERR_LIMIT, "no memory to read");
+    for (uint32_t i = 0; i < count; i++) {
+        CacheKey key = key_of(reader, ENTRY_PAGE, i);
+        CacheEntry *entry;
+
+        if (!needed[i]) continue;
+        entry = cache_find(reader->block->cache, &key);
+        missing[i] = entry == NULL;
+        if (entry == NULL) continue;
+        stats_add(&reader->stats->cache_hits, 1);
+        pages[i] = cache_payload(entry);
+        if (!pins_add(reader->pins, entry)) return error_set(err, ERR_LIMIT, "no memory to read");
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t end;
+
+        if (!missing[i]) continue;
+        end = find_run(reader->chunks, missing, i);
+        TRY(load_run(reader, missing, i, end, pages, err));
+        i = end - 1;
+    }
+    return ERR_OK;
+}
+
+ErrCode part_load_pages(PartReader *reader, const bool *needed, const char **pages, Error *err) {
+    return wrap(reader, load_pages(reader, needed, pages, err), err);
+}

@@ -1,0 +1,55 @@
+#pragma once
+/*
+ * reader.h: an open block and how its parts are fetched. Private to common/block.
+ */
+#include "common/block/cache.h"
+#include "common/block/container.h"
+#include "common/block/index.h"
+
+struct Block {
+    BlockCache *cache;
+    Container container;
+    const BlockPart *parts;
+    Str key;
+    Hash128 name; /* of the key */
+    Hash128 id;   /* of the key and the footer */
+    /* What the first GET brought along before the footer, if it is worth keeping. */
+    Str tail;
+    uint64_t tail_offset;
+};
+
+/* One part of a block on behalf of one query. */
+typedef struct PartReader {
+    const Block *block;
+    const ContainerPart *part;
+    uint32_t number;
+    Arena *arena; /* the query's */
+    Pins *pins;
+    BlockStats *stats;
+    const Dictionary *dictionary;
+    const SeriesIndex *series;
+    const ChunkIndex *chunks;
+    uint64_t times_id; /* of the first column of times */
+} PartReader;
+
+enum { LOAD_DICTIONARY = 1 << 0, LOAD_SERIES = 1 << 1, LOAD_CHUNKS = 1 << 2, LOAD_INDEX = 7 };
+
+/* *found says whether the block has anything of the tenant. */
+MUST_USE ErrCode part_open(const Block *block, Str tenant, Arena *arena, BlockStats *stats,
+                           PartReader *out, bool *found, Error *err);
+/* Fetches (one GET) and decodes what isn't cached; LOAD_SERIES needs LOAD_DICTIONARY. */
+MUST_USE ErrCode part_load(PartReader *reader, unsigned what, Error *err);
+/* A section as a whole, not cached, in the query's arena. NULL: there is none. */
+MUST_USE ErrCode part_read_blob(PartReader *reader, SectionKind kind, Str *raw, bool *found,
+                                Error *err);
+/* Fetches the pages marked in needed[page_count], those that lie near each other in one GET. What
+ * they hold goes to pages[page_count]; others are left alone. */
+MUST_USE ErrCode part_load_pages(PartReader *reader, const bool *needed, const char **pages,
+                                 Error *err);
+
+/* A section's codec, if this program knows it. */
+MUST_USE ErrCode section_check(const Section *section, Error *err);
+
+static inline void stats_add(_Atomic uint64_t *counter, uint64_t n) {
+    atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
