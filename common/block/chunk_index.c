@@ -266,8 +266,8 @@ ErrCode chunk_index_decode(Str raw, uint64_t offset, uint64_t length, Arena *are
     return ERR_OK;
 }
 
-ErrCode exemplar_index_decode(Str raw, const ChunkIndex *chunks, Arena *arena,
-                              const ExemplarEntry **out, size_t *count, Error *err) {
+ErrCode exemplar_index_decode(Str raw, const ChunkIndex *chunks, Arena *arena, ExemplarEntry **out,
+                              size_t *count, Error *err) {
     Walk w = walk_begin(chunks->pages, chunks->page_count, PAGE_EXEMPLARS);
     Reader r = reader_of(raw);
     uint64_t entries = reader_varint(&r), series = 0;

@@ -193,7 +193,7 @@ typedef struct ExemplarEntry {
     uint32_t count;
 } ExemplarEntry;
 MUST_USE ErrCode exemplar_index_decode(Str raw, const ChunkIndex *chunks, Arena *arena,
-                                       const ExemplarEntry **out, size_t *count, Error *err);
+                                       ExemplarEntry **out, size_t *count, Error *err);
 void exemplar_index_build(const ExemplarEntry *entries, size_t count, Buf *out);
 
 /* ---------- for builders ---------- */

@@ -10,6 +10,7 @@
 #include "common/base/hash.h"
 #include "common/base/random.h"
 #include "common/block/container.h"
+#include "common/block/exemplars.h"
 #include "common/block/histograms.h"
 #include "common/block/index.h"
 
@@ -371,30 +372,19 @@ ErrCode block_metrics_exemplars(BlockWriter *w, const SelectedExemplar *exemplar
                                 Error *err) {
     if (!w->open || !w->any_series) return error_set(err, ERR_INVALID, "exemplars of no series");
     for (size_t first = 0, n; first < count; first += n) {
-        int64_t times[COLUMN_ITEMS_MAX], min_ms = INT64_MAX, max_ms = INT64_MIN;
-        double values[COLUMN_ITEMS_MAX];
+        int64_t min_ms = INT64_MAX, max_ms = INT64_MIN;
         ExemplarEntry *grown = index_room(w->index, w->exemplars, w->exemplar_count, 1,
                                           &w->exemplar_capacity, sizeof *grown);
-        char *at;
 
+        if (grown == NULL) return no_memory(err);
         n = MIN(count - first, (size_t)COLUMN_ITEMS_MAX);
         buf_clear(&w->column);
-        at = buf_reserve(&w->column, 2 * column_bytes_max(n));
-        if (grown == NULL || at == NULL) return no_memory(err);
+        exemplars_encode(exemplars + first, n, &w->column);
+        for (size_t i = first; i < first + n; i++) {
+            min_ms = MIN(min_ms, exemplars[i].time_ms);
+            max_ms = MAX(max_ms, exemplars[i].time_ms);
+        }
         w->exemplars = grown;
-        for (size_t i = 0; i < n; i++) {
-            times[i] = exemplars[first + i].time_ms;
-            values[i] = exemplars[first + i].value;
-            min_ms = MIN(min_ms, times[i]);
-            max_ms = MAX(max_ms, times[i]);
-        }
-        buf_added(&w->column, ints_encode(times, n, (IntsTag){0}, (uint8_t *)at));
-        at = w->column.ptr + w->column.len;
-        buf_added(&w->column, floats_encode(values, n, (uint8_t *)at));
-        for (size_t i = 0; i < n; i++) {
-            buf_append_varint(&w->column, exemplars[first + i].labels.len);
-            buf_append_str(&w->column, exemplars[first + i].labels);
-        }
         grown = &w->exemplars[w->exemplar_count];
         *grown = (ExemplarEntry){.min_ms = min_ms,
                                  .max_ms = max_ms,
@@ -409,20 +399,10 @@ ErrCode block_metrics_exemplars(BlockWriter *w, const SelectedExemplar *exemplar
     return ERR_OK;
 }
 
-static void put_prefixed(Buf *out, Str s) {
-    buf_append_varint(out, s.len);
-    buf_append_str(out, s);
-}
-
 ErrCode block_metrics_metadata(BlockWriter *w, const MetadataItem *items, size_t count,
                                Error *err) {
     if (!w->open) return error_set(err, ERR_INVALID, "metadata outside of a tenant");
-    for (size_t i = 0; i < count; i++) {
-        put_prefixed(&w->metadata, items[i].metric);
-        put_prefixed(&w->metadata, items[i].help);
-        put_prefixed(&w->metadata, items[i].unit);
-        buf_append_varint(&w->metadata, items[i].type);
-    }
+    metadata_encode(items, count, &w->metadata);
     w->metadata_count += count;
     return buf_failed(&w->metadata) ? no_memory(err) : ERR_OK;
 }
