@@ -147,6 +147,8 @@ static void put_group(Building *g, size_t first, size_t end) {
         g->column_of[g->names[i]] = (uint32_t)start + 1;
         start += count * series_column_width(g->layout->value_counts[g->names[i]]);
     }
+    g->groups++;
+    if (start == 0) return; /* no labels but the metric's name */
     at = buf_reserve(&g->columns, start);
     if (at == NULL || start > UINT32_MAX) {
         g->columns.failed = true;
@@ -164,7 +166,6 @@ static void put_group(Building *g, size_t first, size_t end) {
         }
     }
     buf_added(&g->columns, start);
-    g->groups++;
 }
 
 ErrCode series_build(const SeriesBuilder *b, const DictionaryLayout *layout, Arena *arena, Buf *out,
