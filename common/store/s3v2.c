@@ -3,9 +3,10 @@
  *
  * What that library can't do, this driver doesn't have: conditional puts (no features), multipart
  * uploads, session tokens, suffix ranges (a tail is a HEAD and a range), the object's size with a
- * range (so is every other get), an endpoint with a path, spaces in keys (it writes them as `+`),
- * and timeouts of ours: it gives up by itself below 1 KiB/s for 15 seconds. Above all it does not
- * check certificates, so https is refused rather than pretended: put a TLS proxy beside it.
+ * range (so is every other get), the outcome of a put (another HEAD), an endpoint with a path,
+ * spaces in keys (it writes them as `+`), and timeouts of ours: it gives up by itself below 1 KiB/s
+ * for 15 seconds. Above all it does not check certificates, so https is refused rather than
+ * pretended: put a TLS proxy beside it.
  *
  * libs3 is told everything by callbacks, which fill a Call; calls without a request context block
  * and may come from any thread.
@@ -43,6 +44,7 @@ typedef struct Call {
     size_t count;
     bool truncated;
     bool out_of_memory;
+    bool is_xml; /* the answer, by its Content-Type */
 } Call;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -57,6 +59,8 @@ static void initialize(void) {
 static S3Status on_properties(const S3ResponseProperties *properties, void *context) {
     Call *call = context;
 
+    call->is_xml =
+        properties->contentType != NULL && strstr(properties->contentType, "xml") != NULL;
     call->object.size = properties->contentLength;
     call->object.modified_ms = properties->lastModified > 0 ? properties->lastModified * 1000 : 0;
     if (s3_tag(str_of(properties->eTag), &call->object.tag, NULL) != ERR_OK)
@@ -207,46 +211,6 @@ static ErrCode full_key(const S3V2 *s3, Str key, FullKey *out, Error *err) {
 
 /* --- the calls --- */
 
-typedef struct Put {
-    FullKey key;
-    Str body;
-    char md5[32]; /* base64 */
-    S3Md5 digest;
-} Put;
-
-static ErrCode attempt_put(S3V2 *s3, void *what, Error *err) {
-    Put *put = what;
-    S3PutObjectHandler handler = {response_handler, on_send};
-    S3PutProperties properties = {.contentType = "application/octet-stream",
-                                  .md5 = put->digest.known ? put->md5 : NULL,
-                                  .expires = -1};
-    Call call = {.send = put->body};
-
-    S3_put_object(&s3->bucket, put->key.text, put->body.len, &properties, NULL, &handler, &call);
-    return code_of(&call, err);
-}
-
-/* libs3 doesn't say what ETag a put got. Stores of that age make it from the MD5 of the body, which
- * they have just compared with ours. */
-static void tag_of(const S3Md5 *md5, StoreTag *out) {
-    *out = (StoreTag){0};
-    if (!md5->known) return;
-    out->text[0] = '"';
-    s3_hex(md5->bytes, sizeof md5->bytes, out->text + 1);
-    memcpy(out->text + 33, "\"", 2);
-}
-
-static ErrCode v2_put(StoreDriver *driver, Str key, Str body, const StorePut *how, Error *err) {
-    Put put = {.body = body};
-
-    TRY(full_key((S3V2 *)driver, key, &put.key, err));
-    s3_md5(body, &put.digest);
-    EVP_EncodeBlock((unsigned char *)put.md5, put.digest.bytes, sizeof put.digest.bytes);
-    TRY(repeat((S3V2 *)driver, attempt_put, &put, err));
-    tag_of(&put.digest, how->ret_tag);
-    return ERR_OK;
-}
-
 typedef struct Head {
     FullKey key;
     StoreObject object;
@@ -321,6 +285,60 @@ static ErrCode v2_get(StoreDriver *driver, Str key, const DriverGet *what, Arena
     return ERR_OK;
 }
 
+typedef struct Put {
+    FullKey key;
+    Str body;
+    StoreTag tag;
+    char md5[32]; /* base64 */
+    S3Md5 digest;
+} Put;
+
+/* libs3 takes an error without a body for a success, where it asked for a 100 Continue before, and
+ * never says what ETag a put got. So every put is looked at: by size and, where the tag is one,
+ * MD5; a tag that is none is settled by reading the object back. */
+static ErrCode verify_put(S3V2 *s3, const Put *put, StoreTag *ret_tag, Error *err) {
+    CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
+    DriverGet whole = {.length = put->body.len + 1};
+    Get get = {.head = {.key = put->key}, .what = &whole, .arena = arena};
+    const StoreObject *object = &get.head.object;
+    ErrCode code = attempt_head(s3, &get.head, err);
+
+    if (code == ERR_NOT_FOUND || (code == ERR_OK && object->size != put->body.len))
+        return error_set(err, ERR_UNAVAILABLE, "the put had no effect");
+    if (code != ERR_OK) return code;
+    if (s3_tag_differs(&object->tag, &put->digest)) {
+        TRY(attempt_get(s3, &get, err));
+        if (!str_equal(get.body, put->body))
+            return error_set(err, ERR_UNAVAILABLE, "the object is another than was put");
+    }
+    *ret_tag = object->tag;
+    return ERR_OK;
+}
+
+static ErrCode attempt_put(S3V2 *s3, void *what, Error *err) {
+    Put *put = what;
+    S3PutObjectHandler handler = {response_handler, on_send};
+    S3PutProperties properties = {.contentType = "application/octet-stream",
+                                  .md5 = put->digest.known ? put->md5 : NULL,
+                                  .expires = -1};
+    Call call = {.send = put->body};
+
+    S3_put_object(&s3->bucket, put->key.text, put->body.len, &properties, NULL, &handler, &call);
+    TRY(code_of(&call, err));
+    return verify_put(s3, put, &put->tag, err);
+}
+
+static ErrCode v2_put(StoreDriver *driver, Str key, Str body, const StorePut *how, Error *err) {
+    Put put = {.body = body};
+
+    TRY(full_key((S3V2 *)driver, key, &put.key, err));
+    s3_md5(body, &put.digest);
+    EVP_EncodeBlock((unsigned char *)put.md5, put.digest.bytes, sizeof put.digest.bytes);
+    TRY(repeat((S3V2 *)driver, attempt_put, &put, err));
+    *how->ret_tag = put.tag;
+    return ERR_OK;
+}
+
 static ErrCode attempt_remove(S3V2 *s3, void *what, Error *err) {
     const FullKey *key = what;
     Call call = {0};
@@ -358,8 +376,9 @@ static ErrCode attempt_page(S3V2 *s3, void *what, Error *err) {
                    page->marker.text[0] != '\0' ? page->marker.text : NULL, NULL, PAGE_KEYS_MAX,
                    NULL, &handler, &call);
     TRY(code_of(&call, err));
-    if (call.truncated && call.count == 0)
-        return error_set(err, ERR_CORRUPT, "an empty page of a list that goes on");
+    /* libs3 takes what isn't a list, such as a proxy's login page, for an empty one. */
+    if (call.count == 0 && !call.is_xml)
+        return error_set(err, ERR_CORRUPT, "the store's list is not XML");
     page->objects = call.page;
     page->count = call.count;
     page->truncated = call.truncated;

@@ -49,8 +49,8 @@ DEFINE_CLEANUP(Store, store_free)
 const char *store_name(const Store *store); /* "fs", "s3": for logs */
 unsigned store_features(const Store *store);
 
-/* Returns once the object is durable. `how` may be NULL: overwrite. ERR_UNAVAILABLE and ERR_TIMEOUT
- * mean it may or may not have happened. With a condition, ERR_EXISTS may then mean oneself: the
+/* Returns once the object is durable. `how` may be NULL: overwrite. ERR_UNAVAILABLE means it may or
+ * may not have happened. With a condition, ERR_EXISTS may then mean oneself: the
  * driver repeats a put whose answer was lost, and the repeat meets the first. Who needs to know
  * compares the content. ERR_UNSUPPORTED: a condition, but not STORE_CONDITIONAL_PUT. */
 MUST_USE ErrCode store_put(Store *store, Str key, Str body, const StorePut *how, Error *err);
@@ -93,10 +93,10 @@ typedef struct StoreOptions {
     Str session_token;
     Str profile; /* in the shared credentials file; empty: AWS_PROFILE or "default" */
     Str ca_file;
-    Str signature;         /* "v4" (default) or "v2" */
+    Str signature;         /* "v4" (default) or "v2": libs3, http only, no features, s3v2.c */
     bool virtual_host;     /* bucket in the host name instead of the path */
     unsigned attempts_max; /* 0: 5 */
-    uint64_t timeout_ms;   /* a request's, 0: 60,000 */
+    uint64_t timeout_ms;   /* a request's, 0: 60,000; and 1 ms more for each KiB of its body */
     const Clock *clock;    /* NULL: the system's */
 } StoreOptions;
 
