@@ -241,21 +241,19 @@ ErrCode s3_put(StoreDriver *driver, Str key, Str body, const StorePut *how, Erro
                          .key = key,
                          .body = body,
                          .content_type = STR("application/octet-stream"),
-                         .checked_body = true,
                          .if_none = how->if_absent,
                          .if_match =
                              how->if_match == NULL ? (Str){0} : str_of(how->if_match->text)};
     HttpAnswer answer;
     StoreTag tag = {0};
-    S3Md5 md5;
-    ErrCode code = s3_send(s3, &request, arena, &answer, NULL, err);
+    ErrCode code;
 
+    s3_md5(body, &request.md5);
+    code = s3_send(s3, &request, arena, &answer, NULL, err);
     if (code != ERR_OK) return s3_put_failed(code, how, err);
     TRY(s3_tag(http_answer_header(&answer, "etag"), &tag, err));
-    if (!atomic_load(&s3->tags_are_no_md5)) {
-        s3_md5(body, &md5);
-        if (s3_tag_differs(&tag, &md5)) TRY(check_by_reading(s3, key, body, &tag, err));
-    }
+    if (!atomic_load(&s3->tags_are_no_md5) && s3_tag_differs(&tag, &request.md5))
+        TRY(check_by_reading(s3, key, body, &tag, err));
     *how->ret_tag = tag;
     return ERR_OK;
 }

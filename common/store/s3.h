@@ -51,15 +51,21 @@ typedef struct S3Failure {
     char code[64]; /* S3's own, "NoSuchKey"; empty: the answer had none */
 } S3Failure;
 
+/* An MD5, if there is one: FIPS providers don't have it. */
+typedef struct S3Md5 {
+    bool known;
+    unsigned char bytes[16];
+} S3Md5;
+
 typedef struct S3Request {
     Str method;
     Str key;   /* without the store's prefix; empty: the bucket itself */
     Str query; /* sorted, percent-encoded, `name=` also when empty; without the `?` */
     Str body;
     Str range;
-    Str if_match;      /* a tag */
-    bool if_none;      /* If-None-Match: * */
-    bool checked_body; /* send the body's MD5 along */
+    Str if_match; /* a tag */
+    bool if_none; /* If-None-Match: * */
+    S3Md5 md5;    /* of the body, when known: the store compares */
     Str content_type;
     size_t answer_bytes_max;
     /* Looks at an answer of 2xx; what it makes ERR_UNAVAILABLE or ERR_CORRUPT is tried again. */
@@ -90,11 +96,6 @@ void s3_encode(Buf *out, Str text, char keep);
 void s3_hex(const unsigned char *bytes, size_t len, char *out);
 int s3_hex_digit(char c); /* -1: none */
 
-/* An MD5, if there is one: FIPS providers don't have it. */
-typedef struct S3Md5 {
-    bool known;
-    unsigned char bytes[16];
-} S3Md5;
 void s3_md5(Str bytes, S3Md5 *out);
 /* Whether `tag` says something else than `md5`, and is the kind of tag that would be an MD5. */
 bool s3_tag_differs(const StoreTag *tag, const S3Md5 *md5);

@@ -238,7 +238,6 @@ static void add_header(Prepared *prepared, const char *name, Str value) {
 static ErrCode prepare(S3 *s3, const S3Request *request, Arena *arena, Prepared *out, Error *err) {
     HttpCall *call = &out->call;
     Str payload = s3->address.tls ? STR("UNSIGNED-PAYLOAD") : sha256_of(request->body, arena);
-    S3Md5 md5 = {0};
     Str digest = {0};
 
     *call = (HttpCall){
@@ -256,9 +255,8 @@ static ErrCode prepare(S3 *s3, const S3Request *request, Arena *arena, Prepared 
     TRY(url_of(s3, request, arena, &call->url, err));
     if (payload.ptr == NULL) return error_set(err, ERR_INTERNAL, "no SHA-256, or out of memory");
     add_header(out, "x-amz-content-sha256", payload);
-    if (request->checked_body) s3_md5(request->body, &md5);
-    if (md5.known) {
-        digest = base64_of(&md5, arena);
+    if (request->md5.known) {
+        digest = base64_of(&request->md5, arena);
         if (digest.ptr == NULL) return error_set(err, ERR_LIMIT, "out of memory");
         add_header(out, "content-md5", digest);
     }

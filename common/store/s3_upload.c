@@ -138,8 +138,7 @@ static ErrCode send_part(S3 *s3, Upload *upload, Str bytes, Error *err) {
     S3Request request = {.method = STR("PUT"),
                          .key = upload->key,
                          .body = bytes,
-                         .content_type = STR("application/octet-stream"),
-                         .checked_body = true};
+                         .content_type = STR("application/octet-stream")};
     HttpAnswer answer;
     Part *part;
 
@@ -150,11 +149,12 @@ static ErrCode send_part(S3 *s3, Upload *upload, Str bytes, Error *err) {
     request.query = str_format(upload->scratch, "partNumber=%u&uploadId=" STR_FMT, upload->count,
                                STR_ARG(upload->id));
     if (request.query.ptr == NULL) return error_set(err, ERR_LIMIT, "out of memory");
+    s3_md5(bytes, &request.md5);
     TRY(s3_send(s3, &request, upload->scratch, &answer, NULL, err));
     TRY(s3_tag(http_answer_header(&answer, "etag"), &part->tag, err));
     if (part->tag.text[0] == '\0')
         return error_set(err, ERR_CORRUPT, "a part's answer without an ETag");
-    s3_md5(bytes, &part->md5);
+    part->md5 = request.md5;
     upload->bytes += bytes.len;
     return ERR_OK;
 }
