@@ -81,8 +81,10 @@ static uint64_t series_key(const Segment *segment, uint32_t name_pair, uint32_t 
     return name << 32 | first;
 }
 
-static bool has_samples(const MetricsHead *head, uint32_t series) {
-    return (head_hot(head, series)->flags & HOT_HAS_LAST) != 0;
+/* Series of groups that failed, or that were only looked at by a limit, hold nothing. */
+static bool holds_something(const MetricsHead *head, uint32_t series) {
+    return (head_hot(head, series)->flags & HOT_HAS_LAST) != 0 ||
+           head_cold(head, series)->exemplars != 0;
 }
 
 static size_t sort_series(Segment *segment, uint32_t tenant) {
@@ -95,7 +97,7 @@ static size_t sort_series(Segment *segment, uint32_t tenant) {
         const uint32_t *series = slab_ptr(&head->slab, name->series);
 
         for (uint32_t i = 0; i < name->count; i++)
-            if (has_samples(head, series[i]))
+            if (holds_something(head, series[i]))
                 segment->sorted[count++] =
                     (SortedSeries){series_key(segment, name->pair, series[i]), series[i]};
     }
@@ -187,6 +189,8 @@ static ErrCode decode_series(Segment *segment, uint32_t series, ChunkSamples *ou
     bool appended = true;
     int64_t last = INT64_MIN;
 
+    *out = (ChunkSamples){0};
+    if (count == 0) return ERR_OK; /* exemplars only */
     if (views == NULL || parts == NULL) return out_of_memory(err);
     metrics_head_chunks(head, series, views);
     for (uint32_t c = 0; c < count; c++) {
@@ -245,14 +249,14 @@ static ErrCode write_tenant(Segment *segment, uint32_t tenant, Error *err) {
     MetadataList metadata = {0};
     size_t count = sort_series(segment, tenant);
 
-    if (count == 0) return ERR_OK;
+    TRY(metrics_head_metadata(segment->head, tenant, segment->arena, &metadata, err));
+    if (count == 0 && metadata.count == 0) return ERR_OK;
     TRY(block_metrics_begin(segment->writer, generation_tenant(segment->generation, tenant)->name,
                             err));
     for (size_t i = 0; i < count; i++) {
         TRY(write_series(segment, segment->sorted[i].series, err));
         arena_reset(segment->scratch);
     }
-    TRY(metrics_head_metadata(segment->head, tenant, segment->arena, &metadata, err));
     if (metadata.count > 0) {
         qsort(metadata.items, metadata.count, sizeof *metadata.items, compare_metadata);
         TRY(block_metrics_metadata(segment->writer, metadata.items, metadata.count, err));

@@ -127,15 +127,17 @@ static ErrCode part_new_series(Lane *lane, AppendPart *part, GenerationTenant *t
                                Error *err) {
     MetricsHead *head = &lane->live->metrics;
     uint32_t series = metrics_head_find_one(head, row->id);
+    _Atomic int64_t *live = &tenant->active->live;
     ErrCode code;
 
     if (series != HEAD_NONE) { /* an earlier row of this batch made it */
         *ret_series = series;
         return ERR_OK;
     }
-    if (tenant->series_max > 0 &&
-        atomic_load_explicit(&tenant->active->live, memory_order_relaxed) >=
-            (int64_t)tenant->series_max) {
+    /* Counted first: other lanes make series of this tenant at the same time. */
+    if (atomic_fetch_add_explicit(live, 1, memory_order_relaxed) >= (int64_t)tenant->series_max &&
+        tenant->series_max > 0) {
+        atomic_fetch_sub_explicit(live, 1, memory_order_relaxed);
         error_set(err, ERR_LIMIT,
                   "limit of active series reached: series_max is %llu for tenant " STR_FMT
                   "; raise limits.series_max or the tenant's override of it",
@@ -145,11 +147,11 @@ static ErrCode part_new_series(Lane *lane, AppendPart *part, GenerationTenant *t
         return ERR_OK;
     }
     if (row->labels.len > RECORD_LABEL_BYTES_MAX)
-        return error_set(err, ERR_INVALID, "a series with %zu bytes of labels", row->labels.len);
-    code = metrics_head_add(head, part->tenant, row->id, row->labels, ret_series, err);
-    if (code == ERR_LIMIT) return no_memory(lane, err);
-    if (code == ERR_OK) atomic_fetch_add_explicit(&tenant->active->live, 1, memory_order_relaxed);
-    return code;
+        code = error_set(err, ERR_INVALID, "a series with %zu bytes of labels", row->labels.len);
+    else
+        code = metrics_head_add(head, part->tenant, row->id, row->labels, ret_series, err);
+    if (code != ERR_OK) atomic_fetch_sub_explicit(live, 1, memory_order_relaxed);
+    return code == ERR_LIMIT ? no_memory(lane, err) : code;
 }
 
 /* Finds or makes every row's series, and puts the definitions that the log lacks into the group. */
@@ -158,6 +160,7 @@ static ErrCode part_resolve(Lane *lane, AppendPart *part, GenerationTenant *tena
     uint32_t *series = part->append->series + part->start;
     EntryWriter definitions = entry_writer(&lane->group, RECORD_METRICS_SERIES, part->tenant);
 
+    definitions.prefix = tenant->name;
     metrics_head_find(head, part->append->batch->rows, part->append->order + part->start,
                       part->count, series);
     for (uint32_t i = 0; i < part->count; i++) {

@@ -101,12 +101,18 @@ bool record_read_samples(Str payload, SampleColumns *out) {
 
 /* ---------- entries ---------- */
 
+static void put_prefixed(Buf *out, Str s) {
+    buf_append_varint(out, s.len);
+    buf_append_str(out, s);
+}
+
 static Buf *entry_begin(EntryWriter *writer) {
     if (writer->open && writer->group->len - writer->start > RECORD_ENTRIES_BYTES)
         entry_writer_finish(writer);
     if (!writer->open) {
         writer->start = wal_frame_begin(writer->group, writer->type, writer->tenant);
         writer->open = true;
+        if (writer->prefix.len > 0) put_prefixed(writer->group, writer->prefix);
     }
     return writer->group;
 }
@@ -114,11 +120,6 @@ static Buf *entry_begin(EntryWriter *writer) {
 void entry_writer_finish(EntryWriter *writer) {
     if (writer->open) wal_frame_end(writer->group, writer->start);
     writer->open = false;
-}
-
-static void put_prefixed(Buf *out, Str s) {
-    buf_append_varint(out, s.len);
-    buf_append_str(out, s);
 }
 
 void record_add_series(EntryWriter *writer, uint32_t reference, Hash128 id, Str labels) {

@@ -4,12 +4,12 @@
  * 16 to 31 metrics, 32 to 47 logs, 48 to 63 traces. Never renumber.
  *
  *     tenant      the tenant's name; the frame's tenant field is its number in this epoch
- *     series      entries: varint reference, 16 bytes id, length-prefixed canonical labels
- *     samples     varint count, varint bytes of references, varint bytes of times; then columns:
- *                 references and times, zigzag differences from the one before; 4 bits a value, how
- *                 many bytes it has; the values, low zero bytes left out
- *     histograms  entries: varint reference, u32 length, stream (stream.h) of one histogram
- *     exemplars   entries: varint reference, zigzag time, f64 value, length-prefixed labels
+ *     series      length-prefixed tenant's name (one damaged frame must not orphan all others),
+ * then entries: varint reference, 16 bytes id, length-prefixed canonical labels samples     varint
+ * count, varint bytes of references, varint bytes of times; then columns: references and times,
+ * zigzag differences from the one before; 4 bits a value, how many bytes it has; the values, low
+ * zero bytes left out histograms  entries: varint reference, u32 length, stream (stream.h) of one
+ * histogram exemplars   entries: varint reference, zigzag time, f64 value, length-prefixed labels
  *     metadata    entries: type, length-prefixed metric, help, unit
  *
  * A reference is the series' index in its head generation; definitions come before first use.
@@ -96,6 +96,7 @@ static inline void sample_writer_add(SampleWriter *writer, uint32_t reference, i
 typedef struct EntryWriter {
     Buf *group;
     uint32_t tenant;
+    Str prefix; /* each frame begins with it, when it isn't empty */
     uint8_t type;
     bool open;
     size_t start;
@@ -127,7 +128,7 @@ typedef struct SeriesEntry {
     Hash128 id;
     Str labels;
 } SeriesEntry;
-/* Entries are read while reader_left() > 0. */
+/* Entries are read while reader_left() > 0; a series frame's first after its tenant's name. */
 MUST_USE bool record_read_series(Reader *r, SeriesEntry *out);
 /* The histogram lives in `arena`. */
 MUST_USE bool record_read_histogram(Reader *r, Arena *arena, uint32_t *ret_reference,

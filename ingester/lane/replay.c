@@ -45,7 +45,7 @@ static void part_end(Replay *replay) {
 
     replay->generation = NULL;
     if (generation == NULL) return;
-    if (generation->first_ms != 0 && generation->metrics.series_count > 0) {
+    if (generation->metrics.series_count > 0 || generation->metrics.metadata_count > 0) {
         lane_add_frozen(replay->lane, generation, false);
         return;
     }

@@ -16,8 +16,8 @@ static ReplayReference *reference_at(const Replay *replay, uint64_t reference) {
 
 /* ---------- tenants ---------- */
 
-static ErrCode apply_tenant(Replay *replay, const WalRecord *record, Error *err) {
-    if (record->tenant >= REPLAY_TENANTS_MAX || record->payload.len == 0) {
+static ErrCode define_tenant(Replay *replay, const WalRecord *record, Str text, Error *err) {
+    if (record->tenant >= REPLAY_TENANTS_MAX || text.len == 0) {
         replay->stats.bad_records++;
         return ERR_OK;
     }
@@ -31,7 +31,7 @@ static ErrCode apply_tenant(Replay *replay, const WalRecord *record, Error *err)
         replay->tenant_count = count;
     }
     if (replay->tenants[record->tenant].name.len == 0) {
-        Str name = str_dup(replay->arena, record->payload);
+        Str name = str_dup(replay->arena, text);
 
         if (name.ptr == NULL) return error_set(err, ERR_LIMIT, "out of memory");
         replay->tenants[record->tenant].name = name;
@@ -88,6 +88,7 @@ static ErrCode make_series(Replay *replay, uint32_t tenant_number, const SeriesE
 static ErrCode apply_series(Replay *replay, const WalRecord *record, Error *err) {
     Reader r = reader_of(record->payload);
 
+    TRY(define_tenant(replay, record, reader_prefixed(&r), err));
     while (!reader_at_end(&r)) {
         const uint8_t *start = r.at;
         uint64_t at = record->payload_at + (uint64_t)((const char *)start - record->payload.ptr);
@@ -275,7 +276,7 @@ ErrCode replay_apply(Replay *replay, const WalRecord *record, Error *err) {
     if (record->type != RECORD_TENANT) replay->generation->first_ms = MAX(replay->created_ms, 1);
     switch (record->type) {
     case RECORD_TENANT:
-        return apply_tenant(replay, record, err);
+        return define_tenant(replay, record, record->payload, err);
     case RECORD_METRICS_SERIES:
         return apply_series(replay, record, err);
     case RECORD_METRICS_SAMPLES:

@@ -25,8 +25,7 @@ static int teardown(void **state) {
 /* Ten instants of 200 series of two tenants. */
 static void fill(World *world, Facts *facts) {
     for (unsigned k = 0; k < 10; k++) {
-        AppendResult result =
-            world_scrape(world, TEAM, 0, 200, 1000 + k * 15000, facts);
+        AppendResult result = world_scrape(world, TEAM, 0, 200, 1000 + k * 15000, facts);
 
         assert_int_equal(result.code, ERR_OK);
         assert_int_equal(result.samples, 200);
@@ -327,9 +326,9 @@ static void check_rest(World *world, unsigned rounds) {
     assert_int_equal(facts_unique(&facts), 3 * rounds);
     for (unsigned r = 0; r < rounds; r++) assert_true(facts.items[r].value == 2500 + r);
     facts_done(&facts);
-    assert_ok(reader.exemplars(reader.context, &select, arena, &selections, &exemplars, &count,
-                               &err),
-              &err);
+    assert_ok(
+        reader.exemplars(reader.context, &select, arena, &selections, &exemplars, &count, &err),
+        &err);
     for (size_t s = 0; s < count; s++)
         for (size_t i = 0; i < selections[s].series_count; i++) total += exemplars[s][i].count;
     assert_int_equal(total, rounds);
@@ -429,8 +428,8 @@ static void *write_on(void *context) {
     Writer *writer = context;
 
     for (unsigned k = 0; k < 60; k++) {
-        AppendResult result = world_scrape(writer->world, TEAM, writer->number * 1000, 150,
-                                           k * 1000, &writer->facts);
+        AppendResult result =
+            world_scrape(writer->world, TEAM, writer->number * 1000, 150, k * 1000, &writer->facts);
 
         assert_int_equal(result.code, ERR_OK);
     }
@@ -483,8 +482,8 @@ static void writers_readers_and_flushes_do_not_disturb_each_other(void **state) 
     for (unsigned i = 0; i < 3; i++) {
         pthread_join(writers[i].thread, NULL);
         for (size_t k = 0; k < writers[i].facts.count; k++)
-            facts_add(&all, writers[i].facts.items[k].series, writers[i].facts.items[k].time_ms,
-                      writers[i].facts.items[k].value);
+            facts_add(&all, (uint32_t)writers[i].facts.items[k].series,
+                      writers[i].facts.items[k].time_ms, writers[i].facts.items[k].value);
         facts_done(&writers[i].facts);
     }
     atomic_store(&stop, true);
