@@ -263,30 +263,48 @@ static inline void world_read_heads(World *world, Str tenant, const Matcher *mat
         }
 }
 
-static inline void read_object(World *world, const ManifestEntry *entry, Str tenant, Facts *facts) {
-    CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
-    BlockCursor *cursor;
-    bool more, has = false;
+static inline void read_chunk(const ChunkView *chunk, uint32_t series, Arena *arena, Facts *facts) {
+    int64_t *times = ARENA_ARRAY(arena, int64_t, chunk->count);
+    double *values = ARENA_ARRAY(arena, double, chunk->count);
+    const NativeHistogram **histograms;
     Error err = {0};
 
-    for (size_t i = 0; i < entry->part_count; i++) has |= str_equal(entry->parts[i].tenant, tenant);
-    if (!has) return;
-    assert_ok(
-        block_cursor_open(world->store, entry->key, entry->size, tenant, arena, &cursor, &err),
-        &err);
-    for (;;) {
-        LabelPairs labels;
-        ChunkSamples samples;
-        const SelectedExemplar *exemplars;
-        size_t exemplar_count;
-
-        assert_ok(
-            block_cursor_next(cursor, &labels, &samples, &exemplars, &exemplar_count, &more, &err),
-            &err);
-        if (!more) break;
-        facts_take(facts, series_of(labels), &samples);
+    assert_ok(times_decode(chunk->times, times, &err), &err);
+    if (chunk->kind == CHUNK_FLOATS) {
+        assert_ok(floats_decode(chunk, values, &err), &err);
+        for (uint32_t i = 0; i < chunk->count; i++) facts_add(facts, series, times[i], values[i]);
+    } else {
+        assert_ok(histograms_decode(chunk, arena, &histograms, &err), &err);
+        for (uint32_t i = 0; i < chunk->count; i++)
+            facts_add(facts, series, times[i], histograms[i]->sum);
     }
-    block_cursor_close(cursor);
+}
+
+static inline void read_object(World *world, const ManifestEntry *entry, Str tenant, Facts *facts) {
+    CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
+    BlockCache *cache = block_cache_new(world->store, NULL);
+    BlockSelect select = {.tenant = tenant, .min_ms = INT64_MIN, .max_ms = INT64_MAX};
+    BlockStats stats = {0};
+    MetricsSelection selection;
+    const Block *block;
+    Error err = {0};
+
+    assert_ok(block_open(cache, entry->key, entry->size, arena, &stats, &block, &err), &err);
+    assert_ok(block_metrics_select(block, &select, arena, &stats, &selection, &err), &err);
+    for (size_t i = 0; i < selection.series_count; i++) {
+        const SelectedSeries *series = &selection.series[i];
+        LabelPair pairs[16];
+
+        assert_true(series->pair_count <= 16);
+        for (uint32_t k = 0; k < series->pair_count; k++)
+            pairs[k] = selection.pairs[series->pairs[k]];
+        for (uint32_t k = 0; k < series->chunk_count; k++)
+            read_chunk(&series->chunks[k], series_of((LabelPairs){pairs, series->pair_count}),
+                       arena, facts);
+    }
+    arena_free(arena);
+    arena = NULL; /* what it pins goes before the cache */
+    block_cache_free(cache);
 }
 
 /* What the manifest lists. Returns how many objects. */
