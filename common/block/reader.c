@@ -9,7 +9,6 @@
 #include <string.h>
 
 enum {
-    TAIL_BYTES = 64 << 10,
     GAP_BYTES_MAX = 64 << 10,
     GET_BYTES_MAX = 8 << 20, /* pages of one GET */
     METRICS_CODEC_MAX = 1,
@@ -17,20 +16,13 @@ enum {
 
 static ErrCode get(const Block *block, uint64_t offset, uint64_t length, Arena *arena,
                    BlockStats *stats, Str *out, Error *err) {
-    if (length > SIZE_MAX / 2) return error_set(err, ERR_LIMIT, "GET of too many bytes");
     if (block->tail.len > 0 && offset >= block->tail_offset &&
         offset + length <= block->tail_offset + block->tail.len) {
         *out = str_slice(block->tail, (size_t)(offset - block->tail_offset), (size_t)length);
         return ERR_OK;
     }
-    TRY(store_get(cache_store(block->cache), block->key, offset, (size_t)length, arena, out, NULL,
-                  err));
-    stats_add(&stats->gets, 1);
-    stats_add(&stats->get_bytes, out->len);
-    if (out->len != length)
-        return error_set(err, ERR_CORRUPT, "object ends early: %zu of %llu bytes at %llu", out->len,
-                         (unsigned long long)length, (unsigned long long)offset);
-    return ERR_OK;
+    return object_read(cache_store(block->cache), block->key, offset, length, arena, stats, out,
+                       err);
 }
 
 /* ---------- opening ---------- */
@@ -40,10 +32,7 @@ typedef struct Opening {
     BlockCache *cache;
     Str key;
     Hash128 name;
-    Str end; /* the last bytes of the object */
-    Str footer;
-    ContainerTail tail;
-    uint64_t size;
+    ObjectEnd end;
 } Opening;
 
 /* Is a whole index among the bytes before the footer? Then they save a GET. */
@@ -57,7 +46,8 @@ static bool tail_is_useful(const Block *block, uint64_t tail_offset) {
 
 static ErrCode make_block(void *context, Arena *arena, void **payload, Error *err) {
     const Opening *o = context;
-    uint64_t tail_offset = o->size - o->end.len;
+    const ObjectEnd *end = &o->end;
+    uint64_t tail_offset = end->size - end->bytes.len;
     Block *block = ARENA_NEW(arena, Block);
     BlockPart *parts;
 
@@ -65,16 +55,17 @@ static ErrCode make_block(void *context, Arena *arena, void **payload, Error *er
     block->cache = o->cache;
     block->key = str_dup(arena, o->key);
     block->name = o->name;
-    block->id = hash_bytes_128(&o->name, sizeof o->name, o->tail.checksum);
-    TRY(container_footer_parse(o->footer, &o->tail, arena, &block->container, err));
+    block->id = hash_bytes_128(&o->name, sizeof o->name, end->tail.checksum);
+    TRY(container_footer_parse(end->footer, &end->tail, arena, &block->container, err));
     parts = ARENA_ARRAY(arena, BlockPart, block->container.part_count + 1);
     if (block->key.ptr == NULL || parts == NULL)
         return error_set(err, ERR_LIMIT, "no memory to open a block");
     for (size_t i = 0; i < block->container.part_count; i++)
         parts[i] = block->container.parts[i].part;
     block->parts = parts;
-    if (tail_offset < o->tail.footer_offset && tail_is_useful(block, tail_offset)) {
-        block->tail = str_dup(arena, str_slice(o->end, 0, o->tail.footer_offset - tail_offset));
+    if (tail_offset < end->tail.footer_offset && tail_is_useful(block, tail_offset)) {
+        block->tail =
+            str_dup(arena, str_slice(end->bytes, 0, end->tail.footer_offset - tail_offset));
         block->tail_offset = tail_offset;
         if (block->tail.ptr == NULL) return error_set(err, ERR_LIMIT, "no memory to open a block");
     }
@@ -82,43 +73,9 @@ static ErrCode make_block(void *context, Arena *arena, void **payload, Error *er
     return ERR_OK;
 }
 
-/* Reads the object's end, and the footer if that was not enough. */
-static ErrCode read_end(Opening *o, Arena *scratch, BlockStats *stats, Error *err) {
-    Store *store = cache_store(o->cache);
-    StoreObject object = {.size = o->size};
-
-    if (o->size == 0) {
-        TRY(store_get_tail(store, o->key, TAIL_BYTES, scratch, &o->end, &object, err));
-        o->size = object.size;
-    } else {
-        uint64_t length = MIN(o->size, (uint64_t)TAIL_BYTES);
-
-        TRY(store_get(store, o->key, o->size - length, (size_t)length, scratch, &o->end, NULL,
-                      err));
-    }
-    stats_add(&stats->gets, 1);
-    stats_add(&stats->get_bytes, o->end.len);
-    if (o->end.len < CONTAINER_TAIL_BYTES || o->end.len > o->size ||
-        (o->end.len < TAIL_BYTES && o->end.len != o->size))
-        return error_set(err, ERR_CORRUPT, "object ends early: %zu of %llu bytes", o->end.len,
-                         (unsigned long long)o->size);
-    TRY(container_tail_parse(str_from(o->end, o->end.len - CONTAINER_TAIL_BYTES), o->size, &o->tail,
-                             err));
-    if (o->tail.footer_offset >= o->size - o->end.len) {
-        o->footer = str_slice(o->end, (size_t)(o->tail.footer_offset - (o->size - o->end.len)),
-                              o->tail.footer_stored);
-        return ERR_OK;
-    }
-    TRY(store_get(store, o->key, o->tail.footer_offset, o->tail.footer_stored, scratch, &o->footer,
-                  NULL, err));
-    stats_add(&stats->gets, 1);
-    stats_add(&stats->get_bytes, o->footer.len);
-    return ERR_OK;
-}
-
 ErrCode block_open(BlockCache *cache, Str key, uint64_t size, Arena *arena, BlockStats *stats,
                    const Block **out, Error *err) {
-    Opening o = {.cache = cache, .key = key, .name = cache_name_hash(cache, key), .size = size};
+    Opening o = {.cache = cache, .key = key, .name = cache_name_hash(cache, key)};
     CacheKey cache_key = {.object = o.name, .kind = ENTRY_BLOCK};
     CacheEntry *entry = cache_find(cache, &cache_key);
 
@@ -128,8 +85,8 @@ ErrCode block_open(BlockCache *cache, Str key, uint64_t size, Arena *arena, Bloc
         CLEANUP(arena_free) Arena *scratch = arena_new(0, arena_budget(arena));
 
         if (scratch == NULL) return error_set(err, ERR_LIMIT, "no memory to open a block");
-        if (read_end(&o, scratch, stats, err) != ERR_OK ||
-            cache_make(cache, &cache_key, o.name, o.tail.footer_raw * 3u + o.end.len,
+        if (object_read_end(cache_store(cache), key, size, scratch, stats, &o.end, err) != ERR_OK ||
+            cache_make(cache, &cache_key, o.name, o.end.tail.footer_raw * 3u + o.end.bytes.len,
                        arena_budget(arena), make_block, &o, &entry, err) != ERR_OK)
             return error_wrap(err, "block " STR_FMT, STR_ARG(key));
     }

@@ -50,6 +50,21 @@ MUST_USE ErrCode part_load_pages(PartReader *reader, const bool *needed, const c
 /* A section's codec, if this program knows it. */
 MUST_USE ErrCode section_check(const Section *section, Error *err);
 
+/* An object's end: what its footer is in. */
+typedef struct ObjectEnd {
+    Str bytes; /* the last ones */
+    Str footer;
+    ContainerTail tail;
+    uint64_t size; /* of the object */
+} ObjectEnd;
+/* One GET, or two when the footer is longer than the first guess. `size` 0: unknown. `stats` may be
+ * NULL. */
+MUST_USE ErrCode object_read_end(Store *store, Str key, uint64_t size, Arena *arena,
+                                 BlockStats *stats, ObjectEnd *out, Error *err);
+/* All of [offset, offset + length). */
+MUST_USE ErrCode object_read(Store *store, Str key, uint64_t offset, uint64_t length, Arena *arena,
+                             BlockStats *stats, Str *out, Error *err);
+
 static inline void stats_add(_Atomic uint64_t *counter, uint64_t n) {
     atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
 }

@@ -57,6 +57,7 @@ static size_t keep_series_in_range(Selecting *s) {
     const ChunkIndex *index = s->reader.chunks;
     size_t kept = 0, chunks = 0;
 
+    if (s->all_times && index->chunk_start == NULL) return s->series_count; /* one each */
     for (size_t i = 0; i < s->series_count; i++) {
         uint32_t series = s->series[i], wanted = 0;
 
@@ -71,23 +72,26 @@ static size_t keep_series_in_range(Selecting *s) {
     return chunks;
 }
 
-static void set_labels(const Selecting *s, size_t i, SelectedSeries *out) {
-    const SeriesIndex *index = s->reader.series;
-    uint32_t series = s->series[i], start = index->row_start[series];
-
-    out->pairs = index->rows + start;
-    out->pair_count = index->row_start[series + 1] - start;
-}
-
+/* Series with their labels and no chunks yet. */
 static ErrCode make_series(const Selecting *s, MetricsSelection *out, SelectedSeries **list,
                            Error *err) {
-    *list = ARENA_ARRAY(s->arena, SelectedSeries, s->series_count + 1);
-    if (*list == NULL) return no_memory(err);
-    for (size_t i = 0; i < s->series_count; i++) set_labels(s, i, &(*list)[i]);
+    const SeriesIndex *index = s->reader.series;
+    SelectedSeries *to = arena_alloc(s->arena, (s->series_count + 1) * sizeof *to);
+
+    if (to == NULL) return no_memory(err);
+    for (size_t i = 0; i < s->series_count; i++) {
+        uint32_t series = s->series[i], start = index->row_start[series];
+
+        to[i] = (SelectedSeries){
+            .pairs = index->rows + start,
+            .pair_count = index->row_start[series + 1] - start,
+        };
+    }
+    *list = to;
     *out = (MetricsSelection){
         .pairs = s->reader.dictionary->pairs,
         .pair_count = s->reader.dictionary->pair_count,
-        .series = *list,
+        .series = to,
         .series_count = s->series_count,
     };
     return ERR_OK;
@@ -180,18 +184,19 @@ ErrCode block_metrics_select(const Block *block, const BlockSelect *select, Aren
                              BlockStats *stats, MetricsSelection *out, Error *err) {
     CLEANUP(arena_free) Arena *scratch = arena_new(0, arena_budget(arena));
     Selecting s = {.scratch = scratch};
+    MetricsSelection made = {0};
     SelectedSeries *list;
     size_t chunk_count;
     bool found;
 
     TRY(begin(&s, block, select, arena, stats, &found, err));
-    if (!found) {
-        *out = (MetricsSelection){0};
-        return ERR_OK;
+    if (found) {
+        chunk_count = keep_series_in_range(&s);
+        TRY(make_series(&s, &made, &list, err));
+        if (!select->labels_only) TRY(make_chunks(&s, chunk_count, list, err));
     }
-    chunk_count = keep_series_in_range(&s);
-    TRY(make_series(&s, out, &list, err));
-    return select->labels_only ? ERR_OK : make_chunks(&s, chunk_count, list, err);
+    *out = made;
+    return ERR_OK;
 }
 
 /* ---------- labels ---------- */
@@ -295,12 +300,14 @@ ErrCode block_metrics_exemplars_read(const Block *block, const BlockSelect *sele
     bool found;
     Str raw;
 
-    *out_series = (MetricsSelection){0};
-    *exemplars = NULL;
-    *counts = NULL;
     TRY(begin(&s, block, select, arena, stats, &found, err));
     if (found) TRY(part_read_blob(&s.reader, SECTION_METRICS_EXEMPLARS, &raw, &found, err));
-    if (!found) return ERR_OK;
+    if (!found) {
+        *out_series = (MetricsSelection){0};
+        *exemplars = NULL;
+        *counts = NULL;
+        return ERR_OK;
+    }
     TRY(exemplar_index_decode(raw, s.reader.chunks, scratch, &entries, &entry_count, err));
     entry_count = keep_entries(&s, entries, entry_count);
     lists = ARENA_ARRAY(arena, const SelectedExemplar *, s.series_count + 1);
@@ -321,9 +328,10 @@ ErrCode block_metrics_metadata_read(const Block *block, Str tenant, Arena *arena
     bool found;
     Str raw;
 
-    *out = NULL;
-    *count = 0;
     TRY(part_open(block, tenant, arena, stats, &reader, &found, err));
     if (found) TRY(part_read_blob(&reader, SECTION_METRICS_METADATA, &raw, &found, err));
-    return found ? metadata_decode(raw, arena, out, count, err) : ERR_OK;
+    if (found) return metadata_decode(raw, arena, out, count, err);
+    *out = NULL;
+    *count = 0;
+    return ERR_OK;
 }
