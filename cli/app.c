@@ -19,7 +19,12 @@
 #include "ingester/ingester.h"
 #include "querier/querier.h"
 
-enum { BACKGROUND_THREADS = 2, GATEWAY_THREADS = 2, PATH_BYTES = 4096 };
+enum {
+    BACKGROUND_THREADS = 2,
+    GATEWAY_THREADS = 2,
+    PATH_BYTES = 4096,
+    IDLE_BODY_BYTES_MAX = 2 << 20, /* decompressed bodies' buffers kept between requests */
+};
 
 /* The ingester as the gateway's sink. */
 typedef struct IngesterSink {
@@ -145,6 +150,7 @@ static ErrCode open_gateway(App *app, Error *err) {
         .bodies = &app->memory.bodies,
         .caches = &app->memory.caches,
         .wire_bytes_max = app->configuration.settings.http_body_bytes_max,
+        .idle_buffer_bytes_max = IDLE_BODY_BYTES_MAX,
         .created_zeros_off = !app->configuration.settings.created_timestamp_zero_sample,
     };
 

@@ -2,16 +2,18 @@
  * known.c: a set-associative cache of tags, like a processor's.
  *
  * Growing starts an empty table rather than moving tags (a tag doesn't tell the bits that would
- * choose its new place): each series is then checked once more. Older tables stay until the end,
- * since a reader may still look into one; together they are smaller than the newest.
+ * choose its new place): each series is then checked once more. Older tables stay mapped until the
+ * end, since a reader may still look into one, but give their memory back: what it finds there then
+ * is a free slot, and that only means that a series is checked again.
  */
 #include "gateway/metrics/known.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
-enum { WAYS = 8, TAGS_FIRST = 1 << 16 };
+enum { WAYS = 8, TAGS_FIRST = 1 << 14, PAGE_BYTES = 4096 };
 
 typedef struct Table {
     struct Table *older;
@@ -38,14 +40,23 @@ static Table *table_new(size_t lines, Budget *budget) {
     Table *table;
 
     if (budget != NULL && !budget_take(budget, bytes)) return NULL;
-    table = aligned_alloc(64, ALIGN_UP(bytes, 64));
-    if (table == NULL) {
+    table = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (table == MAP_FAILED) {
         if (budget != NULL) budget_give(budget, bytes);
         return NULL;
     }
-    memset(table, 0, bytes);
     table->lines = lines;
     return table;
+}
+
+/* Its first page has the table's own fields and stays. */
+static void table_retire(KnownSeries *known, Table *table) {
+    size_t bytes = table_bytes(table->lines);
+
+    if (bytes <= PAGE_BYTES) return;
+    (void)madvise((char *)table + PAGE_BYTES, bytes - PAGE_BYTES, MADV_DONTNEED);
+    known->held -= bytes - PAGE_BYTES;
+    if (known->budget != NULL) budget_give(known->budget, bytes - PAGE_BYTES);
 }
 
 KnownSeries *known_new(size_t bytes_max, Budget *budget) {
@@ -71,7 +82,7 @@ void known_free(KnownSeries *known) {
     if (known == NULL) return;
     for (Table *table = atomic_load(&known->table), *older; table != NULL; table = older) {
         older = table->older;
-        free(table);
+        munmap(table, table_bytes(table->lines));
     }
     if (known->budget != NULL) budget_give(known->budget, known->held);
     pthread_mutex_destroy(&known->growing);
@@ -117,6 +128,7 @@ static void grow(KnownSeries *known, Table *full) {
             table->older = full;
             known->held += table_bytes(table->lines);
             atomic_store_explicit(&known->table, table, memory_order_release);
+            table_retire(known, full);
         }
         /* Where it can't grow, it asks again after as many evictions. */
         atomic_store_explicit(&full->evicted, 0, memory_order_relaxed);
