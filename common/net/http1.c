@@ -646,7 +646,8 @@ static void head_grew(Connection *c, Http1 *h, const char *bytes, size_t len) {
     if (h->head_bytes == 0) connection_deadline(c, options_of(c)->header_timeout_ms);
     h->head_bytes += len;
     if (has_folded_line(h, bytes, len)) refuse_with(h, 400, "a folded header line");
-    if (h->head_bytes <= limit) return;
+    /* The parser stopped before the last line feed, if this was the end of the head. */
+    if (h->head_bytes + h->is_head_done <= limit) return;
     if (h->request != NULL && h->request->header_count == 0)
         refuse_with(h, 414, "the request line is longer than the limit of %zu bytes", limit);
     else

@@ -123,7 +123,7 @@ static void pipelined_requests_are_answered_in_order(void **state) {
     buf_done(&all);
     for (int i = 0; i < 500; i++) {
         RawAnswer answer = raw_read(fd, false);
-        char wanted[5];
+        char wanted[16];
 
         (void)snprintf(wanted, sizeof wanted, "%04d", i);
         assert_int_equal(answer.status, 200);
