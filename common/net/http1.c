@@ -2,10 +2,10 @@
  * http1.c: HTTP/1.1 (RFC 9112) on a connection: bytes to a request, its answer to bytes.
  *
  * One request at a time: what a client sends ahead stays in `pending`, and beyond a little in the
- * kernel, until the answer is out. Heads and chunked bodies go through http-parser; a body with a
- * Content-Length is received straight into its place. A request that can't be taken is refused
- * here, and where little of its body is left, that is read and dropped so that the connection
- * survives. Header lines are kept in one buffer, as spans.
+ * kernel, until the answer is out. Heads go through http-parser; bodies, chunked ones as well, are
+ * received straight into their place. A request that can't be taken is refused here, and where
+ * little of its body is left, that is read and dropped so that the connection survives. Header
+ * lines are kept in one buffer, as spans.
  */
 #include <http_parser.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@
 #define HTTP1_STATES(X)                                                                            \
     X(HEAD)    /* between requests, or in the middle of a head; the request appears with a byte */ \
     X(BODY)    /* `body_left` bytes go straight into the request */                                \
-    X(CHUNKS)  /* the parser takes chunks apart */                                                 \
+    X(CHUNKS)  /* between the pieces of a chunked body */                                          \
     X(DISCARD) /* refused: `body_left` bytes are dropped, then the refusal is sent */              \
     X(WAIT)    /* the request is the handler's: hands off, but for the cancel flag */              \
     X(STREAM)  /* likewise, but parts of its answer have come */                                   \
@@ -50,12 +50,14 @@ typedef struct Http1 {
     size_t pending_at;
     size_t head_bytes;
     size_t framing_bytes; /* of a chunked body */
-    uint64_t body_left;
+    uint64_t body_left;   /* of the body, or of the chunk */
+    Chunks chunks;
     size_t body_bytes_max;
     char last_byte; /* of the head so far */
     bool is_in_name;
     bool is_head_done;
-    bool is_message_done;
+    bool is_head_read; /* to its last byte */
+    bool is_body_read;
     bool is_chunked;
     bool keeps_alive;
     bool expects_continue;
@@ -127,7 +129,6 @@ static int on_name(http_parser *parser, const char *bytes, size_t len) {
     Http1 *h = of_parser(parser);
     HttpRequest *request = h->request;
 
-    if (h->is_head_done) return 0; /* trailers: read, and forgotten */
     if (!h->is_in_name) {
         if (request->header_count == HEADERS_MAX) {
             refuse_with(h, 431, "more than %d header lines", HEADERS_MAX);
@@ -143,19 +144,18 @@ static int on_value(http_parser *parser, const char *bytes, size_t len) {
     Http1 *h = of_parser(parser);
     HttpRequest *request = h->request;
 
-    if (h->is_head_done) return 0;
     h->is_in_name = false;
     return append_head(h, bytes, len, &request->headers[request->header_count - 1].value);
 }
 
-/* The head is judged outside the parser. 1: no body follows, as far as the parser is concerned. */
+/* The head is judged outside the parser. 1: no body follows, as far as that is concerned. */
 static int on_head(http_parser *parser) {
     Http1 *h = of_parser(parser);
 
     h->is_head_done = true;
     h->is_chunked = (parser->flags & F_CHUNKED) != 0;
     http_parser_pause(parser, 1);
-    return h->is_chunked ? 0 : 1;
+    return 1;
 }
 
 static void refuse_large(Http1 *h) {
@@ -167,37 +167,8 @@ static void refuse_over_budget(Http1 *h) {
     refuse_with(h, 503, "the server holds as many bytes of requests as it may: try again");
 }
 
-static int on_chunk(http_parser *parser) {
-    Http1 *h = of_parser(parser);
-
-    if (parser->content_length <= h->body_bytes_max - h->request->body_len) return 0;
-    refuse_large(h);
-    return 1;
-}
-
-static int on_body(http_parser *parser, const char *bytes, size_t len) {
-    Connection *c = parser->data;
-    Http1 *h = c->state;
-    HttpRequest *request = h->request;
-    size_t need = request->body_len + len, capacity = request->body_capacity;
-
-    /* Twice the size each time; the pages behind the bytes aren't touched, so they cost nothing. */
-    if (need > capacity) capacity = MAX(MAX(need, capacity * 2), (size_t)BODY_CHUNKED_MIN);
-    if (!request_body_room(request, capacity)) {
-        refuse_over_budget(h);
-        return 1;
-    }
-    memcpy(request->body + request->body_len, bytes, len);
-    if (!request_body_grew(request, len)) {
-        refuse_over_budget(h);
-        return 1;
-    }
-    connection_deadline(c, options_of(c)->body_timeout_ms);
-    return 0;
-}
-
 static int on_message(http_parser *parser) {
-    of_parser(parser)->is_message_done = true;
+    of_parser(parser)->is_head_read = true;
     http_parser_pause(parser, 1);
     return 0;
 }
@@ -208,8 +179,6 @@ static const http_parser_settings parser_settings = {
     .on_header_field = on_name,
     .on_header_value = on_value,
     .on_headers_complete = on_head,
-    .on_chunk_header = on_chunk,
-    .on_body = on_body,
     .on_message_complete = on_message,
 };
 
@@ -385,7 +354,8 @@ static void next_request(Connection *c, Http1 *h) {
     h->head_bytes = h->framing_bytes = 0;
     h->body_left = 0;
     h->last_byte = '\0';
-    h->is_in_name = h->is_head_done = h->is_message_done = h->is_chunked = false;
+    h->is_in_name = h->is_head_done = h->is_head_read = h->is_body_read = h->is_chunked = false;
+    h->chunks = (Chunks){0};
     h->expects_continue = h->is_stream_begun = h->has_writer = false;
     h->refused = 0;
     h->allowed = 0;
@@ -507,8 +477,8 @@ static void send_refusal(Connection *c, Http1 *h) {
 /* Answers in the handler's place: at once and for good, or after what little is left of the body.
  */
 static void refuse(Connection *c, Http1 *h) {
-    bool is_survivable =
-        h->is_message_done && !h->expects_continue && h->body_left <= DISCARD_BYTES_MAX;
+    bool is_survivable = h->is_head_read && !h->expects_continue &&
+                         (h->is_chunked ? h->is_body_read : h->body_left <= DISCARD_BYTES_MAX);
 
     if (is_survivable && h->keeps_alive && h->body_left > 0) {
         h->state = HTTP1_DISCARD;
@@ -601,27 +571,24 @@ static void dispatch(Connection *c, Http1 *h) {
     if (request_dispatch(request, h->handle, h->context)) deliver(c, request);
 }
 
+/* The head is read to its last byte; what was wrong with it is told now. */
 static void head_done(Connection *c, Http1 *h) {
-    judge_head(c, h);
     if (h->refused != 0) {
-        if (h->is_chunked) refuse(c, h); /* else when the parser is through with the head */
+        refuse(c, h);
         return;
     }
-    if (h->is_chunked) h->state = HTTP1_CHUNKS;
     if (h->expects_continue) {
         connection_send(c, STR("HTTP/1.1 100 Continue\r\n\r\n"), (Str){"", 0}, NULL);
         h->expects_continue = false;
     }
     connection_deadline(c, options_of(c)->body_timeout_ms);
-}
-
-static void message_done(Connection *c, Http1 *h) {
-    if (h->refused != 0)
-        refuse(c, h);
-    else if (h->body_left > 0)
+    if (h->is_chunked) {
+        h->state = HTTP1_CHUNKS;
+    } else if (h->body_left > 0) {
         h->state = HTTP1_BODY;
-    else
+    } else {
         dispatch(c, h);
+    }
 }
 
 /* A header line that starts with a space goes on with the one before, says RFC 822; RFC 9112 lets a
@@ -654,49 +621,67 @@ static void head_grew(Connection *c, Http1 *h, const char *bytes, size_t len) {
         refuse_with(h, 431, "the head is larger than the limit of %zu bytes", limit);
 }
 
-static void framing_grew(Connection *c, Http1 *h, size_t len) {
-    size_t body = h->request->body_len;
-
-    h->framing_bytes += len;
-    if (h->framing_bytes / FRAMING_PER_BODY_BYTE > options_of(c)->header_bytes_max + body)
-        refuse_with(h, 400, "there is more framing than body");
-}
-
-static size_t parse(Connection *c, Http1 *h, const char *bytes, size_t len) {
-    bool in_head = !h->is_head_done;
-    size_t body_before = h->request != NULL ? h->request->body_len : 0, used;
+static size_t read_head(Connection *c, Http1 *h, const char *bytes, size_t len) {
+    size_t room = options_of(c)->header_bytes_max + 1 - h->head_bytes, used;
     enum http_errno result;
 
-    if (in_head) len = MIN(len, options_of(c)->header_bytes_max + 1 - h->head_bytes);
-    used = http_parser_execute(&h->parser, &parser_settings, bytes, len);
+    used = http_parser_execute(&h->parser, &parser_settings, bytes, MIN(len, room));
     result = HTTP_PARSER_ERRNO(&h->parser);
-    if (in_head)
-        head_grew(c, h, bytes, used);
-    else if (h->state == HTTP1_CHUNKS)
-        framing_grew(c, h, used - MIN(used, h->request->body_len - body_before));
-    if (result == HPE_PAUSED)
-        http_parser_pause(&h->parser, 0);
-    else if (result != HPE_OK)
-        refuse_with(h, 400, "not HTTP/1.1: %s", http_errno_description(result));
-    if (h->refused != 0 && (result != HPE_PAUSED || in_head || h->is_chunked)) {
-        refuse(c, h);
+    if (h->is_head_read) {
+        head_done(c, h);
         return used;
     }
-    if (result != HPE_PAUSED) return used;
-    if (h->is_message_done)
-        message_done(c, h);
-    else
-        head_done(c, h);
+    head_grew(c, h, bytes, used);
+    if (result != HPE_OK && result != HPE_PAUSED)
+        refuse_with(h, 400, "not HTTP/1.1: %s", http_errno_description(result));
+    /* It stopped before the head's last line feed, and wouldn't mind if it were something else. */
+    if (h->is_head_done && bytes[used] != '\n') refuse_with(h, 400, "a head that doesn't end");
+    if (h->refused != 0) {
+        refuse(c, h);
+    } else if (h->is_head_done) {
+        judge_head(c, h);
+        http_parser_pause(&h->parser, 0); /* on to the line feed */
+    }
     return used;
 }
 
 static void body_done(Connection *c, Http1 *h) {
-    connection_deadline(c, options_of(c)->body_timeout_ms);
-    if (h->body_left > 0) return;
+    h->is_body_read = true;
     if (h->refused != 0)
         send_refusal(c, h);
     else
         dispatch(c, h);
+}
+
+/* After `body_left` went down. */
+static void body_moved(Connection *c, Http1 *h) {
+    connection_deadline(c, options_of(c)->body_timeout_ms);
+    if (h->body_left > 0) return;
+    if (h->is_chunked)
+        h->state = HTTP1_CHUNKS;
+    else
+        body_done(c, h);
+}
+
+static size_t read_chunks(Connection *c, Http1 *h, const char *bytes, size_t len) {
+    size_t used = chunks_read(&h->chunks, bytes, len), body_len = h->request->body_len;
+
+    h->framing_bytes += used;
+    if (h->framing_bytes / FRAMING_PER_BODY_BYTE > options_of(c)->header_bytes_max + body_len)
+        refuse_with(h, 400, "there is more framing than body");
+    if (h->chunks.state == CHUNK_BAD) refuse_with(h, 400, "the chunks are not framed as they must");
+    if (h->chunks.state == CHUNK_DATA && h->chunks.left > h->body_bytes_max - body_len)
+        refuse_large(h);
+    if (h->refused != 0) {
+        refuse(c, h);
+    } else if (h->chunks.state == CHUNK_DONE) {
+        body_done(c, h);
+    } else if (h->chunks.state == CHUNK_DATA && h->chunks.left > 0) {
+        h->body_left = h->chunks.left;
+        h->chunks.left = 0;
+        h->state = HTTP1_BODY;
+    }
+    return used;
 }
 
 /* `len` more bytes of the body are in their place. */
@@ -705,25 +690,27 @@ static void body_grew(Connection *c, Http1 *h, size_t len) {
     h->body_left -= len;
     if (!request_body_grew(h->request, len)) {
         refuse_over_budget(h);
-        if (h->body_left > 0) {
+        if (h->body_left > 0 || h->is_chunked) {
             refuse(c, h);
             return;
         }
     }
-    body_done(c, h);
+    body_moved(c, h);
 }
 
-/* Room for more of the body: at once for most; large ones grow with what has come. */
+/* Room for more of the body: at once for most; large ones, and chunked ones, grow with what has
+ * come. The pages behind that aren't touched, so they cost nothing. */
 static size_t body_room(Http1 *h) {
     HttpRequest *request = h->request;
-    size_t whole = request->body_len + (size_t)h->body_left, room;
+    size_t whole = request->body_len + (size_t)h->body_left, had = request->body_capacity, room;
 
-    if (request->body_len == request->body_capacity || request->body_capacity == 0 ||
-        (whole <= BODY_AT_ONCE_MAX && request->body_capacity < whole)) {
-        size_t capacity = whole <= BODY_AT_ONCE_MAX
-                              ? whole
-                              : MIN(whole, MAX(request->body_len * 2, (size_t)BODY_AT_ONCE_MAX));
+    if (request->body_len == had || (whole <= BODY_AT_ONCE_MAX && had < whole)) {
+        size_t capacity = whole;
 
+        if (whole > BODY_AT_ONCE_MAX)
+            capacity = MIN(whole, MAX(request->body_len * 2, (size_t)BODY_AT_ONCE_MAX));
+        if (h->is_chunked)
+            capacity = MAX(capacity, MAX(request->body_len * 2, (size_t)BODY_CHUNKED_MIN));
         if (!request_body_room(request, capacity)) return 0;
     }
     room = MIN(request->body_capacity - request->body_len, (size_t)h->body_left);
@@ -744,27 +731,31 @@ static size_t copy_body(Connection *c, Http1 *h, const char *bytes, size_t len) 
     return len;
 }
 
+static size_t drop_body(Connection *c, Http1 *h, size_t len) {
+    len = MIN(len, (size_t)h->body_left);
+    h->body_left -= len;
+    body_moved(c, h);
+    return len;
+}
+
 /* Takes what the state allows, and says how much that was. */
 static size_t consume(Connection *c, const char *bytes, size_t len) {
     Http1 *h = c->state;
     size_t used = 0;
 
     while (used < len && !c->is_dead) {
-        size_t left = len - used;
-
         switch (h->state) {
         case HTTP1_HEAD:
+            used += read_head(c, h, bytes + used, len - used);
+            break;
         case HTTP1_CHUNKS:
-            used += parse(c, h, bytes + used, left);
+            used += read_chunks(c, h, bytes + used, len - used);
             break;
         case HTTP1_BODY:
-            used += copy_body(c, h, bytes + used, left);
+            used += copy_body(c, h, bytes + used, len - used);
             break;
         case HTTP1_DISCARD:
-            left = MIN(left, (size_t)h->body_left);
-            used += left;
-            h->body_left -= left;
-            body_done(c, h);
+            used += drop_body(c, h, len - used);
             break;
         case HTTP1_LINGER:
             return len;
@@ -887,7 +878,7 @@ static void timeout(Connection *c) {
     switch (h->state) {
     case HTTP1_HEAD:
         if (h->head_bytes == 0) break;
-        h->is_message_done = false;
+        h->keeps_alive = false;
         refuse_with(h, 408, "the head took longer than the limit of %llu ms",
                     (unsigned long long)options->header_timeout_ms);
         refuse(c, h);
@@ -897,7 +888,7 @@ static void timeout(Connection *c) {
         /* fall through */
     case HTTP1_BODY:
     case HTTP1_CHUNKS:
-        h->is_message_done = false;
+        h->keeps_alive = false;
         refuse_with(h, 408, "nothing of the body came for the limit of %llu ms",
                     (unsigned long long)options->body_timeout_ms);
         refuse(c, h);

@@ -172,6 +172,7 @@ typedef struct Stream {
     size_t unsent; /* taken, but not by the client */
     bool is_posted;
     bool is_cancelled;
+    bool is_short; /* something was written when nobody was there any more */
     bool is_ended;
     bool is_aborted; /* it is to look cut off, because it is */
 } Stream;
@@ -260,6 +261,32 @@ void request_say_coding(HttpRequest *request, Coding coding);
 const char *status_reason(int status);
 /* Whether `status` may come with a body. */
 bool status_has_body(int status);
+
+/* --- chunks.c --- */
+
+typedef enum ChunkState {
+    CHUNK_SIZE, /* the start; or in the middle of a size */
+    CHUNK_EXTENSION,
+    CHUNK_SIZE_LF,
+    CHUNK_DATA, /* `left` bytes of body are next, which the caller takes; then the line end */
+    CHUNK_DATA_LF,
+    CHUNK_TRAILER_START,
+    CHUNK_TRAILER,
+    CHUNK_TRAILER_LF,
+    CHUNK_END_LF,
+    CHUNK_DONE,
+    CHUNK_BAD,
+} ChunkState;
+
+typedef struct Chunks {
+    ChunkState state;
+    unsigned digits;
+    uint64_t left;
+} Chunks;
+
+/* Reads up to the next data, the end, or a flaw; `*chunks` begins zeroed. Returns how much it took.
+ * At CHUNK_DATA the caller takes `left` bytes and sets it to 0. */
+size_t chunks_read(Chunks *chunks, const char *bytes, size_t len);
 
 /* --- router.c --- */
 

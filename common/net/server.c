@@ -293,7 +293,8 @@ static void post_to_all(HttpServer *server, bool stop) {
     for (unsigned i = 0; i < server->loops_count; i++) {
         Loop *loop = server->loops[i];
 
-        if (loop->started && !loop_post(loop, stop ? &loop->stop_post : &loop->drain_post)) continue;
+        if (loop->started && !loop_post(loop, stop ? &loop->stop_post : &loop->drain_post))
+            continue;
     }
 }
 

@@ -127,11 +127,13 @@ void http_respond_begin(HttpRequest *request, int status, const char *content_ty
 
 ErrCode http_respond_write(HttpRequest *request, Str bytes, Error *err) {
     Stream *stream = &request->stream;
-    bool post = false, failed, cancelled;
+    bool post = false, failed, cancelled = http_cancelled(request);
 
     assert(stream->is_active && "http_respond_begin() comes first");
     pthread_mutex_lock(&stream->mutex);
-    if (!stream->is_cancelled && bytes.len > 0 && stream->has_body) {
+    if (cancelled || stream->is_cancelled) {
+        stream->is_short = true;
+    } else if (bytes.len > 0 && stream->has_body) {
         append_chunk(stream, bytes, false);
         if (stream->pending.len > 0) post = must_post(stream);
     }
@@ -139,10 +141,10 @@ ErrCode http_respond_write(HttpRequest *request, Str bytes, Error *err) {
     if (post) (void)stream_post(request);
 
     pthread_mutex_lock(&stream->mutex);
-    while (!stream->is_cancelled && !loop_is_current() &&
+    while (!stream->is_cancelled && !cancelled && !loop_is_current() &&
            stream->pending.len + stream->unsent > STREAM_QUEUE_MAX)
         pthread_cond_wait(&stream->changed, &stream->mutex);
-    cancelled = stream->is_cancelled;
+    cancelled |= stream->is_cancelled;
     failed = buf_failed(&stream->pending);
     pthread_mutex_unlock(&stream->mutex);
     if (cancelled) return error_set(err, ERR_CANCELLED, "the client has gone");
@@ -157,6 +159,7 @@ static void stream_end(HttpRequest *request, bool aborted) {
 
     assert(stream->is_active && "http_respond_begin() comes first");
     pthread_mutex_lock(&stream->mutex);
+    aborted |= stream->is_short;
     if (!stream->is_cancelled && stream->has_body && !aborted) {
         if (stream->encoder != NULL) append_chunk(stream, (Str){"", 0}, true);
         if (stream->is_chunked) buf_append(&stream->pending, "0\r\n\r\n", 5);

@@ -87,7 +87,7 @@ static void requests_that_two_readers_could_frame_differently_are_refused(void *
         {501,
          "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"},
         {501, "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"},
-        {400, "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, identity\r\n\r\n"},
+        {501, "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, identity\r\n\r\n"},
         {400, "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n"},
         {400, "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
               "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
@@ -114,6 +114,7 @@ static void what_is_not_http_is_refused(void **state) {
         STR_INIT("GET /echo HTTP/1.1\r\nHost: x\r\nX Y: a\r\n\r\n"),
         STR_INIT("GET /echo HTTP/1.1\r\nHost: x\r\nnonsense\r\n\r\n"),
         STR_INIT("GET /echo HTTP/1.1\r\nHost: x\r\n: empty\r\n\r\n"),
+        STR_INIT("GET /echo HTTP/1.1\r\nHost: x\r\n\rGET / HTTP/1.1\r\n\r\n"),
         STR_INIT("GET /echo HTTP/1.1\r\n\r\n"),
         STR_INIT("GET /echo HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n"),
         STR_INIT("GET /echo XTTP/1.1\r\nHost: x\r\n\r\n"),
@@ -134,13 +135,19 @@ static void bad_chunks_are_refused(void **state) {
         int status;
         const char *chunks;
     } cases[] = {
-        {400, "ffffffffffffffff\r\n"},
+        {413, "ffffffffffffffff\r\n"},
         {400, "fffffffffffffffff\r\n"},
         {413, "186a1\r\n"},
         {400, "zz\r\n"},
         {400, "-1\r\n"},
         {400, "\r\n"},
         {400, "1\r\nabc"},
+        {400, "1\r\na\n0\r\n\r\n"},
+        {400, "1\na\r\n0\r\n\r\n"},
+        {400, "1;\x01\r\na"},
+        {400, "0\r\nT: x\n\n"},
+        {400, "1 0x\n"},
+        {400, "00000000000000001\r\n"},
         {400, "0x1\r\na\r\n"},
         {413, "7fffffffffffffff\r\n"},
     };

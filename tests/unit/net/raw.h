@@ -175,6 +175,7 @@ static inline void raw_expect_alone(unsigned port, const char *request, int stat
 static inline bool raw_is_closed(int fd) {
     char byte;
 
+    errno = 0;
     return recv(fd, &byte, 1, 0) <= 0 && errno != EAGAIN;
 }
 
