@@ -2,6 +2,8 @@
 /*
  * bodies.h: puts remote-write bodies together, right and wrong, and decodes them.
  */
+#include <stdlib.h>
+
 #include "gateway/prom/decode.h"
 #include "proto/wire/write.h"
 #include "tests/unit/unit.h"
