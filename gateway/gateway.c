@@ -20,8 +20,8 @@ ErrCode gateway_new(const GatewayOptions *options, Gateway **out, Error *err) {
 
     assert(options->tenants != NULL && options->metrics != NULL);
     if (gateway == NULL) return error_set(err, ERR_LIMIT, "gateway: out of memory");
+    atomic_init(&gateway->users, 1);
     gateway->options = *options;
-    options = NULL;
     if (gateway->options.clock == NULL) gateway->options.clock = clock_system();
     if (gateway->options.known_bytes_max == 0) gateway->options.known_bytes_max = MIB(64);
     if (gateway->options.inline_bytes_max == 0) gateway->options.inline_bytes_max = MIB(1);
@@ -41,14 +41,27 @@ ErrCode gateway_new(const GatewayOptions *options, Gateway **out, Error *err) {
     return ERR_OK;
 }
 
+static void release(void *what) {
+    Gateway *gateway = what;
+
+    if (atomic_fetch_sub_explicit(&gateway->users, 1, memory_order_acq_rel) != 1) return;
+    known_free(gateway->known);
+    buffers_free(gateway->buffers);
+    free(gateway);
+}
+
+bool gateway_hold(Gateway *gateway, Arena *arena) {
+    if (!arena_on_free(arena, release, gateway)) return false;
+    atomic_fetch_add_explicit(&gateway->users, 1, memory_order_relaxed);
+    return true;
+}
+
 void gateway_free(Gateway *gateway) {
     Gateway *self = gateway;
 
     if (gateway == NULL) return;
     atomic_compare_exchange_strong(&shown, &self, NULL);
-    known_free(gateway->known);
-    buffers_free(gateway->buffers);
-    free(gateway);
+    release(gateway);
 }
 
 void gateway_register(Gateway *gateway, HttpServer *server) {

@@ -36,7 +36,9 @@ typedef struct GatewayOptions {
 
 /* ERR_LIMIT: out of memory. */
 MUST_USE ErrCode gateway_new(const GatewayOptions *options, Gateway **out, Error *err);
-/* After the server it is registered with has stopped. NULL is fine. */
+/* After the server it is registered with has stopped. Requests that the pool or the sink still hold
+ * keep what they need until they are answered; `bodies` and `caches` must last as long. NULL is
+ * fine. */
 void gateway_free(Gateway *gateway);
 DEFINE_CLEANUP(Gateway, gateway_free)
 

@@ -7,10 +7,14 @@
 #include "gateway/metrics/known.h"
 
 struct Gateway {
+    _Atomic size_t users;   /* the owner, and each request until its arena goes */
     GatewayOptions options; /* with the defaults filled in */
     KnownSeries *known;
     Buffers *buffers;
 };
+
+/* Keeps the gateway for as long as the request's arena lasts. False: out of memory. */
+MUST_USE bool gateway_hold(Gateway *gateway, Arena *arena);
 
 /* gateway/prom/push.c */
 void prom_register(Gateway *gateway, HttpServer *server);

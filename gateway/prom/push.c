@@ -91,6 +91,7 @@ static ErrCode inflate(Push *push, Str *out, Error *err) {
     code = http_decode(push->encoding == PROM_ZSTD ? STR("zstd") : STR("gzip"), sent,
                        bytes_max > 0 ? (size_t)bytes_max : SIZE_MAX / 4, http_arena(push->request),
                        out, err);
+    if (code == ERR_LIMIT) return error_wrap(err, "limits.request_bytes_max");
     return code;
 }
 
@@ -179,7 +180,8 @@ static void handle(HttpRequest *request, void *context) {
     Push *push = ARENA_NEW(http_arena(request), Push);
     Error err;
 
-    if (push == NULL) {
+    /* Held before any buffer is, so that it goes after all of them. */
+    if (push == NULL || !gateway_hold(gateway, http_arena(request))) {
         no_memory(&err);
         respond_error(request, &err, 0);
         return;
