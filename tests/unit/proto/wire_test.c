@@ -9,12 +9,12 @@ static const uint64_t numbers[] = {
 
 static void what_was_written_is_read(void **state) {
     Buf buf;
-    WireReader r;
-    uint32_t tag;
+    WireReader r = {0};
+    uint32_t tag = 0;
     uint64_t number;
     int64_t integer;
     double value;
-    Str text;
+    Str text = STR("");
 
     (void)state;
     buf_init(&buf, 0);
@@ -43,9 +43,9 @@ static void messages_of_any_length_get_the_shortest_length(void **state) {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
         size_t outer, inner;
-        WireReader r, message;
-        uint32_t tag;
-        Str text;
+        WireReader r, message = {0};
+        uint32_t tag = 0;
+        Str text = STR("");
         Buf buf;
 
         buf_init(&buf, 0);
@@ -87,8 +87,8 @@ static void a_full_buffer_stays_failed(void **state) {
 
 static void what_is_cut_or_too_long_is_refused(void **state) {
     uint64_t number;
-    uint32_t tag;
-    Str text;
+    uint32_t tag = 0;
+    Str text = STR("");
     double value;
 
     (void)state;
