@@ -1,0 +1,28 @@
+#pragma once
+/*
+ * binary_vectors.h: an operator between two vectors, in the making.
+ */
+#include "querier/promql/binary.h"
+#include "querier/promql/match.h"
+
+typedef struct VectorsBinary {
+    Eval *eval;
+    const Node *node;
+    const Grid *grid;
+    const Vector *left; /* as written */
+    const Vector *right;
+    Match match;
+    Arena *scratch;   /* until the operation is done */
+    LabelTable table; /* of the output's series */
+    Vector out;
+    size_t out_capacity;
+    uint8_t *notes; /* per step: the last BinaryNote, NULL: none so far */
+} VectorsBinary;
+
+/* Adds the samples of `column` at the steps `bits` to the output series of these labels. Values and
+ * histograms are copied. ERR_INVALID: there are samples at one of the steps already. */
+MUST_USE ErrCode vectors_emit(VectorsBinary *b, LabelSet labels, bool drop, const Column *column,
+                              const uint64_t *bits, Error *err);
+
+ErrCode set_binary(VectorsBinary *b, PromqlOp op, Error *err);
+ErrCode matched_binary(VectorsBinary *b, Error *err); /* all other operators */

@@ -1,0 +1,446 @@
+/*
+ * kernels_over_time.c: the *_over_time functions of floats.
+ */
+#include "querier/promql/kahan.h"
+#include "querier/promql/range.h"
+
+/* ---- count, present, absent ---- */
+
+ErrCode kernel_count(const RangeInput *in, Column *out, Error *err) {
+    const Windows *w = in->windows;
+    bool count = in->call->id == PROMQL_FN_COUNT_OVER_TIME;
+
+    (void)err;
+    memcpy(out->present, w->any, grid_words(&in->call->grid) * sizeof(uint64_t));
+    for (uint32_t s = 0; s < in->call->grid.steps; s++) {
+        uint32_t n = float_count(in, s) + hist_count(in, s);
+
+        out->values[s] = count ? (double)n : 1;
+        if (n > 0) bits_set(out->present, s);
+    }
+    out->full = w->all_any;
+    return ERR_OK;
+}
+
+/* ---- first, last and their times ---- */
+
+ErrCode kernel_edge(const RangeInput *in, Column *out, Error *err) {
+    const RangeSamples *samples = &in->samples;
+    PromqlFunctionId id = in->call->id;
+    bool last = id == PROMQL_FN_LAST_OVER_TIME || id == PROMQL_FN_TS_OF_LAST_OVER_TIME;
+    bool time = id == PROMQL_FN_TS_OF_LAST_OVER_TIME || id == PROMQL_FN_TS_OF_FIRST_OVER_TIME;
+    uint32_t copied = UINT32_MAX;
+    const Hist *copy = NULL;
+
+    for (uint32_t s = 0; s < in->call->grid.steps; s++) {
+        bool floats = float_count(in, s) > 0, hists = has_hists(in, s), hist = hists;
+        uint32_t f = last ? in->windows->end[s] - 1 : in->windows->first[s], h = 0;
+
+        if (!floats && !hists) continue;
+        if (hists) {
+            h = last ? in->hist_windows->end[s] - 1 : in->hist_windows->first[s];
+            if (floats)
+                hist = last ? samples->hist_times[h] >= samples->times[f]
+                            : samples->hist_times[h] <= samples->times[f];
+        }
+        if (time) {
+            put_float(out, s, (double)(hist ? samples->hist_times[h] : samples->times[f]) / 1000);
+        } else if (!hist) {
+            put_float(out, s, samples->values[f]);
+        } else {
+            if (copied != h) copy = hist_dup(in->worker->hists, &samples->hists[h]);
+            if (copy == NULL) return eval_out_of_memory(err);
+            copied = h;
+            if (out->hists == NULL)
+                TRY(column_add_hists(in->worker->series, &in->call->grid, out, err));
+            out->hists[s] = copy;
+        }
+    }
+    out->full = in->windows->all_any && in->hist_windows == NULL;
+    return ERR_OK;
+}
+
+/* ---- min, max, their times, stddev, stdvar: one window after the other ---- */
+
+typedef struct Window {
+    const double *values;
+    const int64_t *times;
+    uint32_t count;
+} Window;
+
+static double extreme(const Window *w, bool max, bool time) {
+    double best = w->values[0];
+    uint32_t at = 0;
+
+    for (uint32_t i = 0; i < w->count; i++) {
+        double v = w->values[i];
+        /* For the time, the last of several equal ones counts. */
+        bool better = max ? (time ? v >= best : v > best) : (time ? v <= best : v < best);
+
+        if (!better && !isnan(best)) continue;
+        best = v;
+        at = i;
+    }
+    return time ? (double)w->times[at] / 1000 : best;
+}
+
+static double variance(const Window *w) {
+    double mean = 0, mean_comp = 0, aux = 0, aux_comp = 0;
+
+    for (uint32_t i = 0; i < w->count; i++) {
+        double delta = w->values[i] - (mean + mean_comp);
+
+        kahan_add(delta / (i + 1), &mean, &mean_comp);
+        kahan_add(delta * (w->values[i] - (mean + mean_comp)), &aux, &aux_comp);
+    }
+    return (aux + aux_comp) / w->count;
+}
+
+static double window_value(PromqlFunctionId id, const Window *w) {
+    switch (id) {
+    case PROMQL_FN_MAX_OVER_TIME:
+        return extreme(w, true, false);
+    case PROMQL_FN_MIN_OVER_TIME:
+        return extreme(w, false, false);
+    case PROMQL_FN_TS_OF_MAX_OVER_TIME:
+        return extreme(w, true, true);
+    case PROMQL_FN_TS_OF_MIN_OVER_TIME:
+        return extreme(w, false, true);
+    case PROMQL_FN_STDDEV_OVER_TIME:
+        return sqrt(variance(w));
+    default:
+        return variance(w);
+    }
+}
+
+/* Histograms beside floats are left out, and the user told. */
+static void annotate_ignored(const RangeInput *in, uint32_t step) {
+    if (has_hists(in, step)) range_annotate_name(in, ANNOTATION_HISTOGRAM_IGNORED_IN_RANGE);
+}
+
+ErrCode kernel_over_time(const RangeInput *in, Column *out, Error *err) {
+    const Windows *w = in->windows;
+
+    BITS_EACH(s, w->any, grid_words(&in->call->grid)) {
+        Window window = {in->samples.values + w->first[s], in->samples.times + w->first[s],
+                         float_count(in, s)};
+
+        annotate_ignored(in, s);
+        put_float(out, s, window_value(in->call->id, &window));
+        TRY(worker_check(in->worker, window.count, err));
+    }
+    out->full = w->all_any;
+    return ERR_OK;
+}
+
+/* ---- sum, avg ---- */
+
+static double window_sum(const double *v, uint32_t count) {
+    double sum = 0, comp = 0;
+
+    for (uint32_t i = 0; i < count; i++) kahan_add(v[i], &sum, &comp);
+    return isinf(sum) ? sum : sum + comp;
+}
+
+/* The plain mean as long as the sum is finite, then a running one. */
+static double window_avg(const double *v, uint32_t count) {
+    double sum = v[0], comp = 0, mean = 0;
+    bool running = false;
+
+    for (uint32_t i = 1; i < count; i++) {
+        double n = i + 1, q = (n - 1) / n;
+
+        if (!running) {
+            double next = sum, next_comp = comp;
+
+            kahan_add(v[i], &next, &next_comp);
+            if (!isinf(next)) {
+                sum = next;
+                comp = next_comp;
+                continue;
+            }
+            running = true;
+            mean = sum / (n - 1);
+            comp /= n - 1;
+        }
+        mean *= q;
+        comp *= q;
+        kahan_add(v[i] / n, &mean, &comp);
+    }
+    return running ? mean + comp : sum / count + comp / count;
+}
+
+static ErrCode sum_or_avg(const RangeInput *in, Column *out, bool average, Error *err) {
+    const Windows *w = in->windows;
+
+    BITS_EACH(s, w->any, grid_words(&in->call->grid)) {
+        const double *v = in->samples.values + w->first[s];
+        uint32_t count = float_count(in, s);
+
+        if (has_hists(in, s)) {
+            range_annotate_name(in, ANNOTATION_MIXED_FLOATS_HISTOGRAMS);
+            continue;
+        }
+        put_float(out, s, average ? window_avg(v, count) : window_sum(v, count));
+        TRY(worker_check(in->worker, count, err));
+    }
+    out->full = w->all_any && in->hist_windows == NULL;
+    return in->hist_windows == NULL ? ERR_OK : kernel_hist_sum(in, out, average, err);
+}
+
+ErrCode kernel_sum(const RangeInput *in, Column *out, Error *err) {
+    return sum_or_avg(in, out, false, err);
+}
+
+ErrCode kernel_avg(const RangeInput *in, Column *out, Error *err) {
+    return sum_or_avg(in, out, true, err);
+}
+
+/* ---- quantile, mad: a sorted window that samples enter and leave ---- */
+
+typedef struct Sorted {
+    double *values; /* NaN first */
+    uint32_t count;
+    uint32_t nans;
+} Sorted;
+
+/* Where `v` is, or would go: after all that are smaller. */
+static uint32_t sorted_find(const Sorted *sorted, double v) {
+    uint32_t low = sorted->nans, high = sorted->count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (sorted->values[middle] < v)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void sorted_add(Sorted *sorted, double v) {
+    uint32_t at = isnan(v) ? sorted->nans++ : sorted_find(sorted, v);
+
+    memmove(sorted->values + at + 1, sorted->values + at,
+            (sorted->count - at) * sizeof *sorted->values);
+    sorted->values[at] = v;
+    sorted->count++;
+}
+
+static void sorted_remove(Sorted *sorted, double v) {
+    uint32_t at = isnan(v) ? --sorted->nans : sorted_find(sorted, v);
+
+    sorted->count--;
+    memmove(sorted->values + at, sorted->values + at + 1,
+            (sorted->count - at) * sizeof *sorted->values);
+}
+
+double quantile_of_sorted(double q, const double *values, size_t count) {
+    double rank, lower, weight;
+    size_t upper;
+
+    if (count == 0 || isnan(q)) return NAN;
+    if (q < 0) return -INFINITY;
+    if (q > 1) return INFINITY;
+    rank = q * (double)(count - 1);
+    lower = fmax(0, floor(rank));
+    upper = MIN(count - 1, (size_t)lower + 1);
+    weight = rank - floor(rank);
+    return values[(size_t)lower] * (1 - weight) + values[upper] * weight;
+}
+
+/* The median distance from the median. Distances fall and rise again over the sorted values, so
+ * that they merge into a sorted array. */
+static double median_deviation(const Sorted *sorted, double *distances) {
+    double median = quantile_of_sorted(0.5, sorted->values, sorted->count);
+    uint32_t high = 0, low, n = 0;
+
+    if (sorted->nans > 0) return NAN;
+    while (high < sorted->count && sorted->values[high] < median) high++;
+    low = high;
+    while (low > 0 || high < sorted->count) {
+        double left = low > 0 ? fabs(sorted->values[low - 1] - median) : INFINITY;
+        double right = high < sorted->count ? fabs(sorted->values[high] - median) : INFINITY;
+
+        if (high == sorted->count || (low > 0 && left <= right)) {
+            distances[n++] = left;
+            low--;
+        } else {
+            distances[n++] = right;
+            high++;
+        }
+    }
+    return quantile_of_sorted(0.5, distances, n);
+}
+
+ErrCode kernel_quantile(const RangeInput *in, Column *out, Error *err) {
+    const Windows *w = in->windows;
+    const double *v = in->samples.values;
+    bool mad = in->call->id == PROMQL_FN_MAD_OVER_TIME;
+    size_t room = MAX(in->samples.count, 1);
+    Sorted sorted = {.values = arena_alloc(in->worker->series, 2 * room * sizeof(double))};
+    uint32_t begin = 0, end = 0; /* what is in the sorted window */
+
+    if (sorted.values == NULL) return eval_out_of_memory(err);
+    BITS_EACH(s, w->any, grid_words(&in->call->grid)) {
+        double q = mad ? 0 : in->call->args[0][s];
+
+        if (w->first[s] >= end) {
+            begin = end = w->first[s];
+            sorted.count = sorted.nans = 0;
+        }
+        TRY(worker_check(in->worker, (w->end[s] - end) * 4, err));
+        while (end < w->end[s]) sorted_add(&sorted, v[end++]);
+        while (begin < w->first[s]) sorted_remove(&sorted, v[begin++]);
+        if (!mad && (isnan(q) || q < 0 || q > 1))
+            annotate_number(in->worker->annotations, ANNOTATION_INVALID_QUANTILE,
+                            in->call->node->args[0]->id, q);
+        annotate_ignored(in, s);
+        put_float(out, s,
+                  mad ? median_deviation(&sorted, sorted.values + room)
+                      : quantile_of_sorted(q, sorted.values, sorted.count));
+    }
+    out->full = w->all_any;
+    return ERR_OK;
+}
+
+/* ---- deriv, predict_linear ---- */
+
+typedef struct Line {
+    double slope;
+    double intercept;
+} Line;
+
+/* Least squares; the intercept is at time `at`. */
+static Line fit_line(const Window *w, int64_t at) {
+    double n = w->count, sum_x = 0, sum_y = 0, sum_xy = 0, sum_xx = 0;
+    double comp_x = 0, comp_y = 0, comp_xy = 0, comp_xx = 0, cov, var;
+    bool constant = true;
+    Line line;
+
+    for (uint32_t i = 0; i < w->count; i++) {
+        double x = (double)(w->times[i] - at) / 1e3, y = w->values[i];
+
+        if (y != w->values[0]) constant = constant && i == 0;
+        kahan_add(x, &sum_x, &comp_x);
+        kahan_add(y, &sum_y, &comp_y);
+        kahan_add(x * y, &sum_xy, &comp_xy);
+        kahan_add(x * x, &sum_xx, &comp_xx);
+    }
+    if (constant) {
+        if (isinf(w->values[0])) return (Line){NAN, NAN};
+        return (Line){0, w->values[0]};
+    }
+    sum_x += comp_x;
+    sum_y += comp_y;
+    cov = sum_xy + comp_xy - sum_x * sum_y / n;
+    var = sum_xx + comp_xx - sum_x * sum_x / n;
+    line.slope = cov / var;
+    line.intercept = sum_y / n - line.slope * sum_x / n;
+    return line;
+}
+
+ErrCode kernel_trend(const RangeInput *in, Column *out, Error *err) {
+    const Windows *w = in->windows;
+    bool predict = in->call->id == PROMQL_FN_PREDICT_LINEAR;
+
+    BITS_EACH(s, w->any, grid_words(&in->call->grid)) {
+        Window window = {in->samples.values + w->first[s], in->samples.times + w->first[s],
+                         float_count(in, s)};
+        Line line;
+
+        annotate_ignored(in, s);
+        if (window.count < 2) continue;
+        /* Times near the samples' keep the sums small. */
+        line = fit_line(&window, predict ? grid_time(&in->call->grid, s) : window.times[0]);
+        put_float(out, s,
+                  predict ? line.slope * in->call->args[0][s] + line.intercept : line.slope);
+        TRY(worker_check(in->worker, window.count, err));
+    }
+    out->full = w->all_two;
+    return ERR_OK;
+}
+
+/* ---- double_exponential_smoothing ---- */
+
+static double smooth(const Window *w, double smoothing, double trend) {
+    double before = 0, level = w->values[0], slope = w->values[1] - w->values[0];
+
+    for (uint32_t i = 1; i < w->count; i++) {
+        double x = smoothing * w->values[i], y;
+
+        if (i > 1) slope = trend * (level - before) + (1 - trend) * slope;
+        y = (1 - smoothing) * (level + slope);
+        before = level;
+        level = x + y;
+    }
+    return level;
+}
+
+ErrCode kernel_smoothing(const RangeInput *in, Column *out, Error *err) {
+    for (uint32_t s = 0; s < in->call->grid.steps; s++) {
+        double smoothing = in->call->args[0][s], trend = in->call->args[1][s];
+        Window window = {in->samples.values + in->windows->first[s],
+                         in->samples.times + in->windows->first[s], float_count(in, s)};
+
+        if (window.count == 0 && !has_hists(in, s)) continue;
+        if (smoothing <= 0 || smoothing >= 1)
+            return error_set(err, ERR_INVALID,
+                             "invalid smoothing factor. Expected: 0 < sf < 1, got: %f", smoothing);
+        if (trend <= 0 || trend >= 1)
+            return error_set(err, ERR_INVALID,
+                             "invalid trend factor. Expected: 0 < tf < 1, got: %f", trend);
+        if (window.count > 0) annotate_ignored(in, s);
+        if (window.count < 2) continue;
+        put_float(out, s, smooth(&window, smoothing, trend));
+        TRY(worker_check(in->worker, window.count, err));
+    }
+    return ERR_OK;
+}
+
+RangeKernel range_kernel(PromqlFunctionId id) {
+    switch (id) {
+    case PROMQL_FN_RATE:
+    case PROMQL_FN_INCREASE:
+    case PROMQL_FN_DELTA:
+        return kernel_rate;
+    case PROMQL_FN_IRATE:
+    case PROMQL_FN_IDELTA:
+        return kernel_irate;
+    case PROMQL_FN_CHANGES:
+        return kernel_changes;
+    case PROMQL_FN_RESETS:
+        return kernel_resets;
+    case PROMQL_FN_COUNT_OVER_TIME:
+    case PROMQL_FN_PRESENT_OVER_TIME:
+    case PROMQL_FN_ABSENT_OVER_TIME:
+        return kernel_count;
+    case PROMQL_FN_FIRST_OVER_TIME:
+    case PROMQL_FN_LAST_OVER_TIME:
+    case PROMQL_FN_TS_OF_FIRST_OVER_TIME:
+    case PROMQL_FN_TS_OF_LAST_OVER_TIME:
+        return kernel_edge;
+    case PROMQL_FN_MAX_OVER_TIME:
+    case PROMQL_FN_MIN_OVER_TIME:
+    case PROMQL_FN_TS_OF_MAX_OVER_TIME:
+    case PROMQL_FN_TS_OF_MIN_OVER_TIME:
+    case PROMQL_FN_STDDEV_OVER_TIME:
+    case PROMQL_FN_STDVAR_OVER_TIME:
+        return kernel_over_time;
+    case PROMQL_FN_SUM_OVER_TIME:
+        return kernel_sum;
+    case PROMQL_FN_AVG_OVER_TIME:
+        return kernel_avg;
+    case PROMQL_FN_QUANTILE_OVER_TIME:
+    case PROMQL_FN_MAD_OVER_TIME:
+        return kernel_quantile;
+    case PROMQL_FN_DERIV:
+    case PROMQL_FN_PREDICT_LINEAR:
+        return kernel_trend;
+    case PROMQL_FN_DOUBLE_EXPONENTIAL_SMOOTHING:
+        return kernel_smoothing;
+    default:
+        return NULL;
+    }
+}
