@@ -66,7 +66,7 @@ static size_t guess_inflated(Str bytes, bool is_gzip) {
 
 static ErrCode inflate_members(struct libdeflate_decompressor *decompressor, Inflate *inflate,
                                Str bytes, bool many, Inflated *out, Error *err) {
-    do {
+    while (true) {
         size_t used = 0, made = 0;
         enum libdeflate_result result =
             inflate(decompressor, bytes.ptr, bytes.len, out->ptr + out->len,
@@ -81,9 +81,9 @@ static ErrCode inflate_members(struct libdeflate_decompressor *decompressor, Inf
                              many ? "gzip" : "deflate");
         out->len += made;
         bytes = str_from(bytes, used);
-    } while (bytes.len > 0 && many);
-    if (bytes.len > 0) return error_set(err, ERR_INVALID, "bytes behind the deflate body");
-    return ERR_OK;
+        if (bytes.len == 0) return ERR_OK;
+        if (!many) return error_set(err, ERR_INVALID, "bytes behind the deflate body");
+    }
 }
 
 static ErrCode decode_deflate(Str bytes, bool is_gzip, Inflated *out, Error *err) {
