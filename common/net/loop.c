@@ -162,6 +162,8 @@ static void *loop_main(void *context) {
     is_loop_thread = true;
     loop_tick(loop);
     (void)event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    if (loop == loop->server->loops[0]) server_accept_stop(loop->server);
+    event_del(&loop->wake_event);
     close_connections(loop);
     /* From here on who answers a request disposes of it. What was posted before is handled. */
     left = atomic_exchange_explicit(&loop->posts, POSTS_CLOSED, memory_order_acquire);
@@ -175,7 +177,8 @@ static void *loop_main(void *context) {
         request_destroy(spare);
     }
     buf_done(&loop->head);
-    event_del(&loop->wake_event);
+    /* Bufferevents that were freed go in a last round. */
+    (void)event_base_loop(loop->base, EVLOOP_NONBLOCK);
     return NULL;
 }
 
