@@ -47,6 +47,7 @@ typedef struct Exchange {
     size_t body_bytes_max;
     char *head;
     size_t head_len, head_capacity;
+    bool is_head_whole;
     char *body;
     size_t body_len, body_capacity;
 } Exchange;
@@ -172,7 +173,11 @@ static size_t on_head(char *line, size_t one, size_t len, void *context) {
     Exchange *x = context;
 
     (void)one;
-    if (str_starts_with((Str){line, len}, STR("HTTP/"))) x->head_len = 0; /* after a 100 */
+    if (str_starts_with((Str){line, len}, STR("HTTP/"))) { /* another may have been there: a 100 */
+        x->head_len = 0;
+        x->is_head_whole = false;
+    }
+    x->is_head_whole |= len > 0 && (line[0] == '\r' || line[0] == '\n');
     if (x->head_len + len > HEAD_BYTES_MAX) {
         x->code =
             error_set(x->err, ERR_LIMIT, "the answer's head is over %d bytes", HEAD_BYTES_MAX);
@@ -421,6 +426,9 @@ static ErrCode perform(HttpClient *client, Exchange *x, HttpAnswer *out, Error *
     if (result != CURLE_OK)
         return error_set(err, code_of(x->curl, result), "%s",
                          curl_error[0] != '\0' ? curl_error : curl_easy_strerror(result));
+    /* libcurl 7.88 takes a connection that ends inside a head for an answer without a body. */
+    if (!x->is_head_whole)
+        return error_set(err, ERR_UNAVAILABLE, "the answer was cut off in its head");
     if (!body_room(x, 0)) return error_set(err, ERR_LIMIT, "no memory left for an empty answer");
     x->body[x->body_len] = '\0';
     curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &status);

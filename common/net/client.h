@@ -43,7 +43,7 @@ typedef struct HttpCall {
     const HttpHeader *headers; /* Content-Type is sent only when it is here; no CR, LF, NUL */
     size_t header_count;
     Str body;  /* sent from where it lies, not copied. A PUT or POST without: Content-Length: 0 */
-    Str range; /* "0-1023", "4096-", "-500": asks for a part; the answer is then 206 */
+    Str range; /* of a GET: "0-1023", "4096-", "-500"; the answer is then 206 */
 
     /* Signs the request (AWS signature v4) when `aws_sigv4` is set: "aws:amz:us-east-1:s3". The
      * body's hash is part of it; for large bodies over TLS a header
