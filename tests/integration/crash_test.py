@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """kill -9 in a loop under load: every acknowledged sample is there afterwards, each once."""
+import http.client
 import os
 import random
 import threading
@@ -28,14 +29,19 @@ class Writer(threading.Thread):
                       [(self.time_ms, float(self.time_ms // 1000 * 100 + i))]) for i in range(SERIES)]
             try:
                 status, body, _ = self.server.push(batch)
-            except OSError:
-                return
-            except Exception:
+            except (OSError, http.client.HTTPException):
                 return
             if status == 204 or status == 200:
                 self.acknowledged.append((self.number, self.time_ms))
             elif status != 503:
                 raise AssertionError('push answered %d %s' % (status, body[:200]))
+
+
+def flush_until_death(server):
+    try:
+        server.request('POST', '/ingester/flush')
+    except (OSError, http.client.HTTPException):
+        pass
 
 
 def check(server, acknowledged, first_ms, last_ms):
@@ -68,12 +74,9 @@ def test_acknowledged_means_durable():
             writer.start()
         time.sleep(rng.uniform(0.02, 0.25))
         if number % 5 == 1:
-            try:  # die in the middle of a flush, too
-                threading.Thread(target=lambda: server.request('POST', '/ingester/flush'),
-                                 daemon=True).start()
-                time.sleep(rng.uniform(0, 0.03))
-            except OSError:
-                pass
+            # Die in the middle of a flush, too.
+            threading.Thread(target=flush_until_death, args=(server,), daemon=True).start()
+            time.sleep(rng.uniform(0, 0.03))
         if number % 7 == 3:
             server.compact()
         server.kill()

@@ -27,7 +27,7 @@ def test_a_request_with_some_bad_samples_keeps_the_good_ones():
     server = m.Moraine()
     good = ({'__name__': 'good', 'a': 'b'}, [(NOW, 1.0)])
     for bad, text in [
-        (([('__name__', 'x'), ('a', '1'), ('a', '2')], [(NOW, 1.0)]), 'duplicate'),
+        (([('__name__', 'x'), ('a', '1'), ('a', '2')], [(NOW, 1.0)]), 'twice'),
         (({'__name__': b'not utf-8 \xff'}, [(NOW, 1.0)]), 'UTF-8'),
         (({'a': 'no name'}, [(NOW, 1.0)]), 'name'),
         (({'__name__': 'x', 'l' * 2000: 'v'}, [(NOW, 1.0)]), 'label_name_bytes'),
@@ -46,11 +46,11 @@ def test_values_come_back_bit_for_bit():
     values = [(NOW - 5000, float('inf')), (NOW - 4000, float('-inf')), (NOW - 3000, 5e-324),
               (NOW - 2000, -0.0), (NOW - 1000, 1.7976931348623157e308)]
     expect(server.push([({'__name__': 'odd'}, values)]), 204)
-    expect(server.push([({'__name__': 'nan'}, [(NOW, m.struct.pack('<Q', 0x7ff8000000000001))])]), 204)
+    expect(server.push([({'__name__': 'not_a_number'}, [(NOW, m.struct.pack('<Q', 0x7ff8000000000001))])]), 204)
     for _ in range(2):
         got = server.query('odd[10s]', NOW / 1000)[0]['values']
         assert [v for _, v in got] == ['+Inf', '-Inf', '5e-324', '-0', '1.7976931348623157e+308'], got
-        assert server.query('nan', NOW / 1000)[0]['value'][1] == 'NaN'
+        assert server.query('not_a_number', NOW / 1000)[0]['value'][1] == 'NaN'
         server.flush()
     server.stop()
 

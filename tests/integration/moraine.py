@@ -18,8 +18,9 @@ import tempfile
 import time
 import urllib.parse
 
-BUILD = os.environ.get('MORAINE_BUILD_DIR', 'build/release')
-SOURCE = os.environ.get('MORAINE_SOURCE_DIR', '.')
+SOURCE = os.environ.get('MORAINE_SOURCE_DIR') or os.path.dirname(
+    os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.environ.get('MORAINE_BUILD_DIR') or os.path.join(SOURCE, 'build/release')
 BINARY = os.environ.get('MORAINE_BINARY', os.path.join(BUILD, 'moraine'))
 _running = []
 
