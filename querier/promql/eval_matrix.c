@@ -104,6 +104,7 @@ static ErrCode matrix_series(const MatrixWork *work, size_t i, Worker *worker, A
     Samples samples;
 
     arena_reset(worker->series);
+    worker->hists = worker->series;
     TRY(select_read_range(work->set, i, worker, work->slot, false, &in, err));
     if (extended && in.hist_count > 0)
         return error_set(err, ERR_INVALID, "%s modifier is not supported with histograms",

@@ -132,13 +132,29 @@ static ErrCode view_side(HistReader *reader, int side, const HistogramSpan *span
     return ERR_OK;
 }
 
+static ErrCode view_bounds(HistReader *reader, const NativeHistogram *native, Hist *h, Error *err) {
+    size_t bytes = native->custom_count * sizeof(double);
+
+    if (reader->bounds == NULL || reader->bound_count != native->custom_count ||
+        (bytes > 0 && memcmp(reader->bounds, native->custom_values, bytes) != 0)) {
+        double *copy = arena_alloc(reader->bounds_arena, MAX(bytes, 1));
+
+        if (copy == NULL) return out_of_memory(err);
+        if (bytes > 0) memcpy(copy, native->custom_values, bytes);
+        reader->bounds = copy;
+        reader->bound_count = native->custom_count;
+    }
+    h->bounds = reader->bounds;
+    h->bound_count = reader->bound_count;
+    return ERR_OK;
+}
+
 ErrCode hist_view(HistReader *reader, const NativeHistogram *native, Hist *out, Error *err) {
     Hist h = {
         .schema = native->schema, .hint = native->hint, .count = native->count, .sum = native->sum};
 
     if (native->schema == HISTOGRAM_SCHEMA_CUSTOM) {
-        h.bounds = native->custom_values;
-        h.bound_count = native->custom_count;
+        TRY(view_bounds(reader, native, &h, err));
     } else {
         if (native->schema < -9 || native->schema > 52)
             return error_set(err, ERR_CORRUPT, "native histogram: unknown schema %d",

@@ -57,16 +57,20 @@ uint32_t hist_bucket_count(const Hist *h);
 HistBucket hist_bucket(const Hist *h, uint32_t i);
 
 /* Reads histograms of one series one after the other; the bucket indices of equal spans are made
- * once and shared. Lives in `arena`. */
+ * once and shared, as are custom bounds, which results of arithmetic keep: they live in
+ * `bounds_arena`, all else in `arena`. */
 typedef struct HistReader {
     Arena *arena;
+    Arena *bounds_arena;
+    const double *bounds;
+    uint32_t bound_count;
     const HistogramSpan *spans[2];
     uint32_t span_count[2];
     uint32_t bucket_count[2];
     const int32_t *index[2];
 } HistReader;
 
-/* A view of `native`, whose counts and custom bounds it points to. ERR_CORRUPT: spans that do not
+/* A view of `native`, whose counts it points to. ERR_CORRUPT: spans that do not
  * fit the buckets, a schema nobody knows, a threshold that is no number. */
 MUST_USE ErrCode hist_view(HistReader *reader, const NativeHistogram *native, Hist *out,
                            Error *err);

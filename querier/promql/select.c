@@ -138,7 +138,7 @@ static void keep_stats(Hist *hists, size_t count) {
 
 ErrCode select_view_hists(Worker *worker, const SeriesSamples *raw, bool stats_only,
                           RangeSamples *samples, Error *err) {
-    HistReader reader = {.arena = worker->series};
+    HistReader reader = {.arena = worker->series, .bounds_arena = worker->hists};
     int64_t *times = arena_alloc(worker->series, raw->histogram_count * sizeof *times);
     Hist *hists = arena_alloc(worker->series, raw->histogram_count * sizeof *hists);
     size_t kept = 0;

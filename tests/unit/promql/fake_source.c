@@ -36,15 +36,23 @@ struct FakeSource {
 };
 
 struct SeriesScratch {
-    char unused;
+    Arena *kept;   /* shared times */
+    Arena *series; /* what the next read overwrites, so that nobody counts on it */
 };
 
 SeriesScratch *series_scratch_new(QueryContext *query) {
+    SeriesScratch *scratch = calloc(1, sizeof *scratch);
+
     (void)query;
-    return calloc(1, sizeof(SeriesScratch));
+    scratch->kept = arena_new(0, NULL);
+    scratch->series = arena_new(0, NULL);
+    return scratch;
 }
 
 void series_scratch_free(SeriesScratch *scratch) {
+    if (scratch == NULL) return;
+    arena_free(scratch->kept);
+    arena_free(scratch->series);
     free(scratch);
 }
 
@@ -173,6 +181,13 @@ static size_t first_from(const int64_t *times, size_t count, int64_t time) {
     return i;
 }
 
+static void *copy(Arena *arena, const void *numbers, size_t count) {
+    void *to = arena_alloc(arena, (count + 1) * sizeof(int64_t));
+
+    memcpy(to, numbers, count * sizeof(int64_t));
+    return to;
+}
+
 static ErrCode fake_read(const SeriesSet *set, size_t i, SeriesScratch *scratch, SeriesSamples *out,
                          Error *err) {
     const FakeSet *found = set->context;
@@ -182,14 +197,22 @@ static ErrCode fake_read(const SeriesSet *set, size_t i, SeriesScratch *scratch,
     size_t h = first_from(series->histogram_times, series->histogram_count, found->min);
     size_t h_end = first_from(series->histogram_times, series->histogram_count, found->max + 1);
 
-    (void)scratch, (void)err;
-    *out = (SeriesSamples){.times = series->times + first,
-                           .values = series->values + first,
-                           .count = end - first,
-                           .times_id = found->fake->share ? series->times_hash ^ found->id : 0,
-                           .histogram_times = series->histogram_times + h,
-                           .histograms = series->histograms + h,
-                           .histogram_count = h_end - h};
+    bool share = found->fake->share;
+    const NativeHistogram **histograms;
+
+    (void)err;
+    arena_reset(scratch->series);
+    histograms = ARENA_ARRAY(scratch->series, const NativeHistogram *, h_end - h + 1);
+    for (size_t k = h; k < h_end; k++)
+        histograms[k - h] = histogram_dup(scratch->series, series->histograms[k]);
+    *out = (SeriesSamples){
+        .times = copy(share ? scratch->kept : scratch->series, series->times + first, end - first),
+        .values = copy(scratch->series, series->values + first, end - first),
+        .count = end - first,
+        .times_id = share ? series->times_hash ^ found->id : 0,
+        .histogram_times = copy(scratch->series, series->histogram_times + h, h_end - h),
+        .histograms = histograms,
+        .histogram_count = h_end - h};
     return ERR_OK;
 }
 
