@@ -2,7 +2,6 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { IDLE_MAX = 32, ROUND = 64 << 10 };
 
@@ -50,8 +49,7 @@ static Head *idle_remove(Buffers *buffers, size_t i) {
 
     buffers->idle_count--;
     buffers->idle_bytes -= head->capacity;
-    memmove(&buffers->idle[i], &buffers->idle[i + 1],
-            (buffers->idle_count - i) * sizeof *buffers->idle);
+    for (; i < buffers->idle_count; i++) buffers->idle[i] = buffers->idle[i + 1];
     return head;
 }
 

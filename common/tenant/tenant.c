@@ -58,7 +58,6 @@ static void set_free(LimitSet *set) {
     free(set->names);
     free(set);
 }
-DEFINE_CLEANUP(LimitSet, set_free)
 
 static TenantOverride *set_slot(const LimitSet *set, Str tenant) {
     for (size_t i = hash_str(tenant) & (set->slots - 1);; i = (i + 1) & (set->slots - 1))
@@ -66,23 +65,30 @@ static TenantOverride *set_slot(const LimitSet *set, Str tenant) {
             return &set->overrides[i];
 }
 
+/* Room for `count` overrides whose names have `name_bytes` together. NULL: out of memory. */
+static LimitSet *set_room(size_t count, size_t name_bytes) {
+    LimitSet *set = calloc(1, sizeof *set);
+
+    if (set == NULL || count == 0) return set;
+    set->slots = 4;
+    while (set->slots < count * 2) set->slots *= 2;
+    set->overrides = calloc(set->slots, sizeof *set->overrides);
+    set->names = malloc(name_bytes);
+    if (set->overrides != NULL && set->names != NULL) return set;
+    set_free(set);
+    return NULL;
+}
+
 /* NULL: out of memory. Of two overrides of one tenant the later one holds. */
 static LimitSet *set_new(const TenantLimits *defaults, const TenantOverride *overrides,
                          size_t count) {
-    CLEANUP(set_free) LimitSet *set = calloc(1, sizeof *set);
-    LimitSet *out;
+    LimitSet *set;
     size_t bytes = 0;
 
+    for (size_t i = 0; i < count; i++) bytes += overrides[i].tenant.len;
+    set = set_room(count, bytes);
     if (set == NULL) return NULL;
     set->defaults = *defaults;
-    if (count > 0) {
-        set->slots = 4;
-        while (set->slots < count * 2) set->slots *= 2;
-        for (size_t i = 0; i < count; i++) bytes += overrides[i].tenant.len;
-        set->overrides = calloc(set->slots, sizeof *set->overrides);
-        set->names = malloc(bytes);
-        if (set->overrides == NULL || set->names == NULL) return NULL;
-    }
     for (size_t i = 0, at = 0; i < count; i++) {
         Str name = overrides[i].tenant;
         TenantOverride *slot = set_slot(set, name);
@@ -91,9 +97,7 @@ static LimitSet *set_new(const TenantLimits *defaults, const TenantOverride *ove
         *slot = (TenantOverride){{set->names + at, name.len}, overrides[i].limits};
         at += name.len;
     }
-    out = set;
-    set = NULL;
-    return out;
+    return set;
 }
 
 Tenants *tenants_new(const TenantLimits *defaults, bool unlimited) {

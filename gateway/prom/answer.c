@@ -113,6 +113,7 @@ static void answer_failure(const AppendResult *result, PromAnswer *out) {
 void prom_answer_result(const Rows *rows, const AppendResult *result, PromAnswer *out) {
     uint64_t lost =
         rows->rejects.samples + rows->rejects.histograms + result->conflicts + result->over_limit;
+    uint64_t kept;
     const Error *first = rejects_any(&rows->rejects) ? &rows->rejects.first : &result->first;
 
     if (result->code != ERR_OK) {
@@ -125,8 +126,8 @@ void prom_answer_result(const Rows *rows, const AppendResult *result, PromAnswer
     out->histograms = result->histograms - MIN(result->histograms, rows->zero_histograms);
     out->exemplars = result->exemplars;
     if (lost == 0) return;
+    kept = out->samples + out->histograms;
     snprintf(out->text, sizeof out->text,
              "%s (%llu samples and histograms of this request were refused, %llu were stored)",
-             first->text, (unsigned long long)lost,
-             (unsigned long long)(out->samples + out->histograms));
+             first->text, (unsigned long long)lost, (unsigned long long)kept);
 }

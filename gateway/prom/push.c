@@ -119,7 +119,7 @@ static void stored(void *context, const AppendResult *result) {
 static ErrCode take(Push *push, uint64_t *retry_after_ms, Error *err) {
     Gateway *gateway = push->gateway;
     const MetricsBatch *batch = &push->rows.batch;
-    Str body;
+    Str body = STR("");
     ErrCode code;
 
     TRY(inflate(push, &body, err));

@@ -8,7 +8,7 @@
 
 #include "tests/fuzz/fuzz.h"
 
-enum { CHANGES_PER_SEED = 4000, CHANGES_MAX = 6 };
+enum { CHANGES_PER_SEED = 40000, CHANGES_MAX = 3 };
 
 static uint64_t random_next(uint64_t *state) {
     *state ^= *state << 13;
