@@ -243,7 +243,8 @@ RejectReason series_check(const LabelPair *pairs, size_t count, const TenantLimi
 
         if (reason != REJECT_NONE) return reason;
         if (i > 0 && str_equal(pairs[i - 1].name, pairs[i].name))
-            return bad_label(REJECT_DUPLICATE_LABEL, "duplicate label name", pairs, count, err);
+            return bad_label(REJECT_DUPLICATE_LABEL, "duplicate label name: one comes twice", pairs,
+                             count, err);
         if (pairs[i].name.len == 0)
             return bad_label(REJECT_LABEL_INVALID, "a label's name is empty", pairs, count, err);
         if (!str_is_utf8(pairs[i].name))
