@@ -27,7 +27,7 @@ def test_a_request_with_some_bad_samples_keeps_the_good_ones():
     server = m.Moraine()
     good = ({'__name__': 'good', 'a': 'b'}, [(NOW, 1.0)])
     for bad, text in [
-        (([('__name__', 'x'), ('a', '1'), ('a', '2')], [(NOW, 1.0)]), 'twice'),
+        (([('__name__', 'x'), ('a', '1'), ('a', '2')], [(NOW, 1.0)]), 'duplicate'),
         (({'__name__': b'not utf-8 \xff'}, [(NOW, 1.0)]), 'UTF-8'),
         (({'a': 'no name'}, [(NOW, 1.0)]), 'name'),
         (({'__name__': 'x', 'l' * 2000: 'v'}, [(NOW, 1.0)]), 'label_name_bytes'),

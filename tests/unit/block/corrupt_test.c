@@ -28,7 +28,7 @@ static ErrCode read_all(Store *store, Str key, uint64_t size, const Model *m, Er
                                         err));
         for (size_t i = 0; i < tenant->series_count; i++) {
             const ModelSeries *s = &tenant->series[i];
-            ChunkSamples samples;
+            ChunkSamples samples = {0};
 
             if (s->samples.count + s->samples.histogram_count == 0) continue;
             assert_true(at < selection.series_count);
@@ -53,7 +53,7 @@ static ErrCode walk_all(Store *store, Str key, uint64_t size, const Model *m, Er
 
         TRY(block_cursor_open(store, key, size, m->tenants[t].name, arena, &cursor, err));
         while (more) {
-            ChunkSamples samples;
+            ChunkSamples samples = {0};
             LabelPairs labels;
 
             TRY(block_cursor_next(cursor, &labels, &samples, &exemplars, &count, &more, err));
