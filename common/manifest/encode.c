@@ -15,6 +15,9 @@ enum {
     VERSION = 1,
     KIND_DELTA = 1,
     KIND_CHECKPOINT = 2,
+    ENTRY_BYTES_MIN = 13, /* how small they can be: bounds counts */
+    PART_BYTES_MIN = 7,
+    LEVEL_MAX = 255,
 };
 #define PAYLOAD_BYTES_MAX (UINT64_C(1) << 30)
 
@@ -65,6 +68,10 @@ static ErrCode unseal(Str bytes, uint8_t kind, Arena *arena, Reader *out, Error 
     if (payload_len > PAYLOAD_BYTES_MAX)
         return error_set(err, ERR_CORRUPT, "a payload of %llu bytes",
                          (unsigned long long)payload_len);
+    /* Two that must agree, before as much as they say is asked for. */
+    if (ZSTD_getFrameContentSize(bytes.ptr + HEAD_BYTES, bytes.len - HEAD_BYTES - SUM_BYTES) !=
+        payload_len)
+        return error_set(err, ERR_CORRUPT, "payload does not decompress");
     payload = arena_alloc(arena, (size_t)payload_len + 1);
     if (payload == NULL) return error_set(err, ERR_LIMIT, "manifest: out of memory");
     got = ZSTD_decompress(payload, (size_t)payload_len, bytes.ptr + HEAD_BYTES,
@@ -113,18 +120,28 @@ static ErrCode get_count(Reader *in, size_t least, size_t *out, Error *err) {
 
 static ErrCode get_entry(Reader *in, Arena *arena, ManifestEntry *out, Error *err) {
     BlockPart *parts;
+    uint64_t level;
 
     out->key = reader_prefixed(in);
     out->size = reader_varint(in);
     out->checksum = reader_u64(in);
-    out->level = (uint32_t)reader_varint(in);
+    level = reader_varint(in);
     out->created_ms = reader_zigzag(in);
-    TRY(get_count(in, 7, &out->part_count, err));
+    if (in->failed || out->key.len == 0 || level > LEVEL_MAX)
+        return error_set(err, ERR_CORRUPT, "an entry is cut off or has no key or no such level");
+    out->level = (uint32_t)level;
+    TRY(get_count(in, PART_BYTES_MIN, &out->part_count, err));
     parts = ARENA_ARRAY(arena, BlockPart, out->part_count);
     if (parts == NULL) return error_set(err, ERR_LIMIT, "manifest: out of memory");
     for (size_t p = 0; p < out->part_count; p++) {
+        uint64_t signal;
+
         parts[p].tenant = reader_prefixed(in);
-        parts[p].signal = (Signal)reader_varint(in);
+        signal = reader_varint(in);
+        if (!in->failed && (signal < SIGNAL_METRICS || signal > SIGNAL_TRACES))
+            return error_set(err, ERR_UNSUPPORTED, "a part of signal %llu",
+                             (unsigned long long)signal);
+        parts[p].signal = (Signal)signal;
         parts[p].min_ms = reader_zigzag(in);
         parts[p].max_ms = reader_zigzag(in);
         parts[p].series = reader_varint(in);
@@ -171,7 +188,7 @@ ErrCode delta_decode(Str bytes, Arena *arena, Delta *out, Error *err) {
     out->sequence = reader_varint(&in);
     out->time_ms = reader_zigzag(&in);
     out->writer = reader_u64(&in);
-    TRY(get_count(&in, 12, &out->add_count, err));
+    TRY(get_count(&in, ENTRY_BYTES_MIN, &out->add_count, err));
     add = ARENA_ARRAY(arena, ManifestEntry, out->add_count);
     if (add == NULL) return error_set(err, ERR_LIMIT, "manifest: out of memory");
     for (size_t i = 0; i < out->add_count; i++) TRY(get_entry(&in, arena, &add[i], err));
@@ -189,7 +206,7 @@ ErrCode checkpoint_encode(const State *state, Buf *out, Error *err) {
     for (size_t i = 0; i < state->entry_count; i++) put_entry(&payload, &state->entries[i]->entry);
     buf_append_varint(&payload, state->removed_count);
     for (size_t i = 0; i < state->removed_count; i++) {
-        put_str(&payload, str_of(state->removed[i].key));
+        put_str(&payload, state->removed[i].key);
         buf_append_zigzag(&payload, state->removed[i].removed_ms);
     }
     buf_append_varint(&payload, state->marks.count);
@@ -230,7 +247,7 @@ static ErrCode get_state(Reader *in, Arena *arena, State *out, Error *err) {
     size_t count;
 
     out->sequence = reader_varint(in);
-    TRY(get_count(in, 12, &count, err));
+    TRY(get_count(in, ENTRY_BYTES_MIN, &count, err));
     for (size_t i = 0; i < count; i++) {
         ManifestEntry entry = {0};
 
@@ -241,13 +258,9 @@ static ErrCode get_state(Reader *in, Arena *arena, State *out, Error *err) {
     for (size_t i = 0; i < count; i++) {
         Str key = reader_prefixed(in);
         int64_t removed_ms = reader_zigzag(in);
-        ManifestEntry entry = {.key = key};
-        bool found;
 
-        /* A removed key is one that was added and removed: said with the same two calls. */
         if (in->failed) return error_set(err, ERR_CORRUPT, "a removed key is cut off");
-        TRY(state_add(out, &entry, err));
-        TRY(state_remove(out, key, removed_ms, &found, err));
+        TRY(state_remove(out, key, removed_ms, err));
     }
     return get_marks(in, out, err);
 }

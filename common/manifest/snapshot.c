@@ -37,16 +37,16 @@ static bool copy_removed(const State *state, ManifestSnapshot *snapshot) {
     size_t bytes = 1;
     char *at;
 
-    for (size_t i = 0; i < state->removed_count; i++) bytes += strlen(state->removed[i].key) + 1;
+    for (size_t i = 0; i < state->removed_count; i++) bytes += state->removed[i].key.len;
     snapshot->removed = calloc(MAX(state->removed_count, 1), sizeof *snapshot->removed);
     snapshot->removed_bytes = at = malloc(bytes);
     if (snapshot->removed == NULL || at == NULL) return false;
     for (size_t i = 0; i < state->removed_count; i++) {
-        size_t len = strlen(state->removed[i].key);
+        Str key = state->removed[i].key;
 
-        memcpy(at, state->removed[i].key, len + 1);
-        snapshot->removed[i] = (ManifestRemoved){{at, len}, state->removed[i].removed_ms};
-        at += len + 1;
+        if (key.len > 0) memcpy(at, key.ptr, key.len);
+        snapshot->removed[i] = (ManifestRemoved){{at, key.len}, state->removed[i].removed_ms};
+        at += key.len;
     }
     snapshot->removed_count = state->removed_count;
     return true;
@@ -96,7 +96,7 @@ const ManifestRemoved *manifest_removed(const ManifestSnapshot *snapshot, size_t
     return snapshot->removed;
 }
 
-/* The first part of this tenant: a writer adds tenants in byte order. */
+/* The first part of this tenant: an entry's parts are sorted (state.h). */
 static size_t first_part(const ManifestEntry *entry, Str tenant) {
     size_t low = 0, high = entry->part_count;
 

@@ -1,9 +1,21 @@
+/*
+ * state.c: entries, removed keys and marks, each sorted and found by halves: a checkpoint of a
+ * hundred thousand objects is read in one go.
+ */
 #include "common/manifest/state.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- entries ---- */
+
+/* A writer may put all of one signal first; who looks for a tenant wants it in one place. */
+static int compare_parts(const void *a, const void *b) {
+    const BlockPart *x = a, *y = b;
+    int order = str_compare(x->tenant, y->tenant);
+
+    return order != 0 ? order : (x->signal > y->signal) - (x->signal < y->signal);
+}
 
 EntryBox *entry_box_new(const ManifestEntry *entry) {
     EntryBox *box = calloc(1, sizeof *box);
@@ -20,7 +32,7 @@ EntryBox *entry_box_new(const ManifestEntry *entry) {
         entry_box_unref(box);
         return NULL;
     }
-    memcpy(at, entry->key.ptr, entry->key.len);
+    if (entry->key.len > 0) memcpy(at, entry->key.ptr, entry->key.len);
     at[entry->key.len] = '\0';
     box->entry.key = (Str){at, entry->key.len};
     at += entry->key.len + 1;
@@ -28,10 +40,12 @@ EntryBox *entry_box_new(const ManifestEntry *entry) {
         Str tenant = entry->parts[p].tenant;
 
         box->parts[p] = entry->parts[p];
-        memcpy(at, tenant.ptr, tenant.len);
+        if (tenant.len > 0) memcpy(at, tenant.ptr, tenant.len);
         box->parts[p].tenant = (Str){at, tenant.len};
         at += tenant.len;
     }
+    if (entry->part_count > 1)
+        qsort(box->parts, entry->part_count, sizeof *box->parts, compare_parts);
     box->entry.parts = box->parts;
     return box;
 }
@@ -52,7 +66,8 @@ void entry_box_unref(EntryBox *box) {
 
 void state_done(State *state) {
     for (size_t i = 0; i < state->entry_count; i++) entry_box_unref(state->entries[i]);
-    for (size_t i = 0; i < state->removed_count; i++) free(state->removed[i].key);
+    for (size_t i = 0; i < state->removed_count; i++)
+        free((char *)(uintptr_t)state->removed[i].key.ptr);
     free(state->entries);
     free(state->removed);
     marks_done(&state->marks);
@@ -96,45 +111,72 @@ static ErrCode out_of_memory(Error *err) {
     return error_set(err, ERR_LIMIT, "manifest: out of memory");
 }
 
+size_t state_find_removed(const State *state, Str key, bool *ret_found) {
+    size_t low = 0, high = state->removed_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (str_compare(state->removed[middle].key, key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *ret_found = low < state->removed_count && str_equal(state->removed[low].key, key);
+    return low;
+}
+
 ErrCode state_add(State *state, const ManifestEntry *entry, Error *err) {
-    bool found;
+    bool found, removed;
     size_t at = state_find(state, entry->key, &found);
     uint64_t number;
     EntryBox *box;
     Str lane;
 
+    (void)state_find_removed(state, entry->key, &removed);
     if (found) return ERR_OK;
-    if (!grow((void **)&state->entries, state->entry_count, &state->entry_capacity,
-              sizeof *state->entries))
-        return out_of_memory(err);
+    if (!removed) {
+        if (!grow((void **)&state->entries, state->entry_count, &state->entry_capacity,
+                  sizeof *state->entries))
+            return out_of_memory(err);
+        box = entry_box_new(entry);
+        if (box == NULL) return out_of_memory(err);
+        memmove(state->entries + at + 1, state->entries + at,
+                (state->entry_count - at) * sizeof *state->entries);
+        state->entries[at] = box;
+        state->entry_count++;
+    }
+    /* Last: a mark without its entry would make a repeated commit believe that it is done. */
     if (mark_parse(entry->key, &lane, &number) && !marks_add(&state->marks, lane, number, number))
         return out_of_memory(err);
-    box = entry_box_new(entry);
-    if (box == NULL) return out_of_memory(err);
-    memmove(state->entries + at + 1, state->entries + at,
-            (state->entry_count - at) * sizeof *state->entries);
-    state->entries[at] = box;
-    state->entry_count++;
     return ERR_OK;
 }
 
 static ErrCode removed_add(State *state, Str key, int64_t removed_ms, Error *err) {
+    bool found;
+    size_t at = state_find_removed(state, key, &found);
     char *copy;
 
+    if (found) return ERR_OK;
     if (!grow((void **)&state->removed, state->removed_count, &state->removed_capacity,
               sizeof *state->removed))
         return out_of_memory(err);
-    copy = strndup(key.ptr, key.len);
+    copy = malloc(MAX(key.len, 1));
     if (copy == NULL) return out_of_memory(err);
-    state->removed[state->removed_count++] = (RemovedKey){copy, removed_ms};
+    if (key.len > 0) memcpy(copy, key.ptr, key.len);
+    memmove(state->removed + at + 1, state->removed + at,
+            (state->removed_count - at) * sizeof *state->removed);
+    state->removed[at] = (RemovedKey){{copy, key.len}, removed_ms};
+    state->removed_count++;
     return ERR_OK;
 }
 
-ErrCode state_remove(State *state, Str key, int64_t removed_ms, bool *ret_found, Error *err) {
-    size_t at = state_find(state, key, ret_found);
+ErrCode state_remove(State *state, Str key, int64_t removed_ms, Error *err) {
+    bool found;
+    size_t at = state_find(state, key, &found);
 
-    if (!*ret_found) return ERR_OK;
     TRY(removed_add(state, key, removed_ms, err));
+    if (!found) return ERR_OK;
     entry_box_unref(state->entries[at]);
     state->entry_count--;
     memmove(state->entries + at, state->entries + at + 1,
@@ -143,21 +185,20 @@ ErrCode state_remove(State *state, Str key, int64_t removed_ms, bool *ret_found,
 }
 
 void state_forget(State *state, Str key) {
-    for (size_t i = 0; i < state->removed_count; i++)
-        if (str_equal(str_of(state->removed[i].key), key)) {
-            free(state->removed[i].key);
-            state->removed[i] = state->removed[--state->removed_count];
-            return;
-        }
+    bool found;
+    size_t at = state_find_removed(state, key, &found);
+
+    if (!found) return;
+    free((char *)(uintptr_t)state->removed[at].key.ptr);
+    state->removed_count--;
+    memmove(state->removed + at, state->removed + at + 1,
+            (state->removed_count - at) * sizeof *state->removed);
 }
 
 ErrCode state_apply(State *state, const Delta *delta, Error *err) {
     /* Removals first: a merge's result never has the key of what it replaces. */
-    for (size_t i = 0; i < delta->remove_count; i++) {
-        bool found;
-
-        TRY(state_remove(state, delta->remove[i], delta->time_ms, &found, err));
-    }
+    for (size_t i = 0; i < delta->remove_count; i++)
+        TRY(state_remove(state, delta->remove[i], delta->time_ms, err));
     for (size_t i = 0; i < delta->add_count; i++) TRY(state_add(state, &delta->add[i], err));
     for (size_t i = 0; i < delta->forget_count; i++) state_forget(state, delta->forget[i]);
     state->sequence = MAX(state->sequence, delta->sequence);
@@ -168,55 +209,84 @@ ErrCode state_apply(State *state, const Delta *delta, Error *err) {
 
 bool mark_parse(Str key, Str *lane, uint64_t *number) {
     const Str folder = STR("segments/"), ending = STR(".seg");
-    size_t dashes[3], found = 0;
+    const char *first, *last;
 
-    if (!str_starts_with(key, folder) || !str_ends_with(key, ending)) return false;
-    key.len -= ending.len;
-    for (size_t i = key.len; i-- > folder.len && found < 3;)
-        if (key.ptr[i] == '-') dashes[found++] = i;
-    if (found < 3) return false;
-    *lane = (Str){key.ptr + dashes[2] + 1, dashes[0] - dashes[2] - 1};
-    return str_to_u64(str_from(key, dashes[0] + 1), number);
+    if (!str_starts_with(key, folder) || !str_ends_with(key, ending) ||
+        key.len < folder.len + ending.len)
+        return false;
+    key = (Str){key.ptr + folder.len, key.len - folder.len - ending.len};
+    first = memchr(key.ptr, '-', key.len);
+    last = memrchr(key.ptr, '-', key.len);
+    /* An ingester's name may have dashes in it: all between the time and the number counts. */
+    if (first == NULL || first + 1 >= last ||
+        memchr(first + 1, '-', (size_t)(last - first - 1)) == NULL)
+        return false;
+    *lane = (Str){first + 1, (size_t)(last - first - 1)};
+    return str_to_u64(str_from(key, (size_t)(last - key.ptr) + 1), number);
 }
 
 static size_t marks_find(const Marks *marks, Str lane, bool *ret_found) {
-    size_t i = 0;
+    size_t low = 0, high = marks->count;
 
-    while (i < marks->count && str_compare(marks->items[i].lane, lane) < 0) i++;
-    *ret_found = i < marks->count && str_equal(marks->items[i].lane, lane);
-    return i;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (str_compare(marks->items[middle].lane, lane) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *ret_found = low < marks->count && str_equal(marks->items[low].lane, lane);
+    return low;
+}
+
+/* The first range that ends at or after `number`. */
+static size_t range_find(const Mark *mark, uint64_t number) {
+    size_t low = 0, high = mark->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (mark->ranges[middle].last < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
 }
 
 bool marks_have(const Marks *marks, Str lane, uint64_t number) {
     bool found;
-    size_t i = marks_find(marks, lane, &found);
+    size_t i = marks_find(marks, lane, &found), r;
 
     if (!found) return false;
-    for (size_t r = 0; r < marks->items[i].count; r++)
-        if (number >= marks->items[i].ranges[r].first && number <= marks->items[i].ranges[r].last)
-            return true;
-    return false;
+    r = range_find(&marks->items[i], number);
+    return r < marks->items[i].count && marks->items[i].ranges[r].first <= number;
 }
 
-/* Ranges are few (a lane flushes in order but for retries), so this simply joins what touches. */
+/* Joins it with all that it overlaps or touches. */
 static bool mark_add_range(Mark *mark, uint64_t first, uint64_t last) {
-    size_t r = 0;
+    size_t from = range_find(mark, first == 0 ? 0 : first - 1), to = from;
+    MarkRange joined = {first, last};
 
-    while (r < mark->count) {
-        MarkRange *range = &mark->ranges[r];
-
-        if (first <= range->last + 1 && range->first <= last + 1) {
-            first = MIN(first, range->first);
-            last = MAX(last, range->last);
-            *range = mark->ranges[--mark->count];
-            r = 0;
-            continue;
-        }
-        r++;
+    while (to < mark->count &&
+           (mark->ranges[to].first <= last || mark->ranges[to].first - 1 == last)) {
+        joined.first = MIN(joined.first, mark->ranges[to].first);
+        joined.last = MAX(joined.last, mark->ranges[to].last);
+        to++;
     }
-    if (!grow((void **)&mark->ranges, mark->count, &mark->capacity, sizeof *mark->ranges))
-        return false;
-    mark->ranges[mark->count++] = (MarkRange){first, last};
+    if (to == from) {
+        if (!grow((void **)&mark->ranges, mark->count, &mark->capacity, sizeof *mark->ranges))
+            return false;
+        memmove(mark->ranges + from + 1, mark->ranges + from,
+                (mark->count - from) * sizeof *mark->ranges);
+        mark->count++;
+    } else {
+        memmove(mark->ranges + from + 1, mark->ranges + to,
+                (mark->count - to) * sizeof *mark->ranges);
+        mark->count -= to - from - 1;
+    }
+    mark->ranges[from] = joined;
     return true;
 }
 
@@ -229,8 +299,9 @@ bool marks_add(Marks *marks, Str lane, uint64_t first, uint64_t last) {
 
         if (!grow((void **)&marks->items, marks->count, &marks->capacity, sizeof *marks->items))
             return false;
-        copy = strndup(lane.ptr, lane.len);
+        copy = malloc(MAX(lane.len, 1));
         if (copy == NULL) return false;
+        if (lane.len > 0) memcpy(copy, lane.ptr, lane.len);
         memmove(marks->items + i + 1, marks->items + i, (marks->count - i) * sizeof *marks->items);
         marks->items[i] = (Mark){.lane = {copy, lane.len}};
         marks->count++;

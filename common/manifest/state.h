@@ -14,7 +14,7 @@ typedef struct EntryBox {
     char *bytes; /* the key's and tenants' */
 } EntryBox;
 
-/* NULL: out of memory. Copies everything. */
+/* NULL: out of memory. Copies everything; the copy's parts are sorted by tenant and signal. */
 EntryBox *entry_box_new(const ManifestEntry *entry);
 EntryBox *entry_box_ref(EntryBox *box);
 void entry_box_unref(EntryBox *box);
@@ -27,8 +27,8 @@ typedef struct MarkRange {
 } MarkRange;
 
 typedef struct Mark {
-    Str lane; /* "<ingester>-<lane>", owned */
-    MarkRange *ranges;
+    Str lane;          /* "<ingester>-<lane>", owned */
+    MarkRange *ranges; /* sorted, with gaps between */
     size_t count;
     size_t capacity;
 } Mark;
@@ -46,17 +46,20 @@ MUST_USE bool marks_add(Marks *marks, Str lane, uint64_t first, uint64_t last); 
 void marks_done(Marks *marks);
 
 typedef struct RemovedKey {
-    char *key; /* owned, NUL-terminated */
+    Str key; /* owned */
     int64_t removed_ms;
 } RemovedKey;
 
-/* Everything that holds at one delta. Changed in place under the manifest's lock. */
+/* Everything that holds at one delta. Changed in place under the manifest's lock.
+ *
+ * A key that was removed is never added again: names are not reused. So on a store without
+ * conditional PUT, where a removal may be read before what it removes, both orders end the same. */
 typedef struct State {
     uint64_t sequence;
     EntryBox **entries; /* sorted by key */
     size_t entry_count;
     size_t entry_capacity;
-    RemovedKey *removed;
+    RemovedKey *removed; /* sorted by key */
     size_t removed_count;
     size_t removed_capacity;
     Marks marks;
@@ -65,10 +68,12 @@ typedef struct State {
 void state_done(State *state);
 /* Index of the key, or where it would go (*ret_found false). */
 size_t state_find(const State *state, Str key, bool *ret_found);
+/* The same among what was removed. */
+size_t state_find_removed(const State *state, Str key, bool *ret_found);
+/* Repeated, or of a removed key: nothing happens. */
 MUST_USE ErrCode state_add(State *state, const ManifestEntry *entry, Error *err);
-/* False when it isn't there. */
-MUST_USE ErrCode state_remove(State *state, Str key, int64_t removed_ms, bool *ret_found,
-                              Error *err);
+/* Of a key that isn't there: it never will be. */
+MUST_USE ErrCode state_remove(State *state, Str key, int64_t removed_ms, Error *err);
 void state_forget(State *state, Str key);
 MUST_USE ErrCode state_snapshot(const State *state, const ManifestSnapshot **out, Error *err);
 
@@ -91,5 +96,6 @@ MUST_USE ErrCode delta_encode(const Delta *delta, Buf *out, Error *err);
 MUST_USE ErrCode delta_decode(Str bytes, Arena *arena, Delta *out, Error *err);
 MUST_USE ErrCode checkpoint_encode(const State *state, Buf *out, Error *err);
 MUST_USE ErrCode checkpoint_decode(Str bytes, State *out, Error *err);
+/* May be repeated after it failed half way. */
 MUST_USE ErrCode state_apply(State *state, const Delta *delta, Error *err);
 const ManifestSnapshot *manifest_snapshot_ref(const ManifestSnapshot *snapshot);
