@@ -21,9 +21,9 @@
     }
 #define DURATION(name_, field, default_, lowest_, help_)                                           \
     {                                                                                              \
-        .name = "limits." #field, .type = CONFIG_DURATION,                                         \
-        .offset = offsetof(TenantLimits, field), .default_text = (default_), .lowest = (lowest_),  \
-        .highest = HIGHEST_MS, .argument = "DURATION", .help = (help_)                             \
+        .name = (name_), .type = CONFIG_DURATION, .offset = offsetof(TenantLimits, field),         \
+        .default_text = (default_), .lowest = (lowest_), .highest = HIGHEST_MS,                    \
+        .argument = "DURATION", .help = (help_)                                                    \
     }
 
 static const ConfigSetting settings[] = {

@@ -131,6 +131,8 @@ static void lift(TenantLimits *limits) {
     limits->label_name_bytes_max = 0;
     limits->label_value_bytes_max = 0;
     limits->request_bytes_max = 0;
+    limits->future_ms_max = -1;
+    limits->past_ms_max = 0;
     limits->query_samples_max = 0;
     limits->query_series_max = 0;
     limits->query_bytes_max = 0;

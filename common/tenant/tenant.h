@@ -37,8 +37,8 @@ typedef struct TenantLimits {
 } TenantLimits;
 
 typedef struct Tenants Tenants;
-/* `unlimited`: --limits off: every limit is 0 then, for every tenant, but retention and the window
- * of accepted timestamps hold all the same. NULL: out of memory. */
+/* `unlimited`: --limits off: every limit is lifted for every tenant, also that on timestamps; what
+ * stays is retention. NULL: out of memory. */
 Tenants *tenants_new(const TenantLimits *defaults, bool unlimited);
 void tenants_free(Tenants *tenants); /* NULL is fine */
 DEFINE_CLEANUP(Tenants, tenants_free)
