@@ -21,6 +21,7 @@ typedef struct HeadSelect {
     int64_t min_ms; /* both inclusive */
     int64_t max_ms;
     bool labels_only;
+    bool newest_only; /* of each series only the newest sample matters; more may come */
 } HeadSelect;
 
 typedef struct HeadReader {

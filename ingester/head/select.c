@@ -152,8 +152,35 @@ static ChunkView *add_chunks(const Selecting *s, uint32_t series, ChunkView *at)
     return at + kept;
 }
 
+/* The newest sample of a series as a chunk of its own, when it is known without decoding any: the
+ * open chunk ends with it and nothing closed reaches past it. False: it isn't. */
+static bool newest_sample(const Selecting *s, const HeadHot *hot, ChunkView *out, uint8_t *bytes) {
+    StreamState state = {0};
+
+    if (!(hot->flags & HOT_HAS_LAST) || (hot->flags & HOT_LAST_HISTOGRAM) || hot->count == 0 ||
+        !(hot->flags & HOT_IN_ORDER) || hot->time_ms > s->select->max_ms ||
+        hot->time_ms < s->select->min_ms)
+        return false;
+    for (SlabHandle at = hot->closed; at != 0;) {
+        const HeadClosed *closed = slab_ptr(&s->head->slab, at);
+
+        if (closed->max_ms >= hot->time_ms) return false;
+        at = closed->older;
+    }
+    *out = (ChunkView){
+        .bytes = {(const char *)bytes, stream_append(&state, bytes, hot->time_ms, hot->value)},
+        .min_ms = hot->time_ms,
+        .max_ms = hot->time_ms,
+        .count = 1,
+        .kind = CHUNK_STREAM,
+        .in_order = true,
+    };
+    return true;
+}
+
 static ErrCode hand_out_series(const Selecting *s, SelectedSeries *out, Error *err) {
     ChunkView *chunks = NULL, *at;
+    uint8_t *newest = NULL;
     size_t slack = 0;
 
     if (!s->select->labels_only) {
@@ -162,12 +189,21 @@ static ErrCode hand_out_series(const Selecting *s, SelectedSeries *out, Error *e
         chunks = arena_alloc(s->arena, (s->chunk_count + slack) * sizeof *chunks);
         if (chunks == NULL) return out_of_budget(err);
     }
+    if (chunks != NULL && s->select->newest_only) {
+        newest = arena_alloc_bytes(s->arena, s->found_count * STREAM_SAMPLE_BYTES_MAX + 1);
+        if (newest == NULL) return out_of_budget(err);
+    }
     at = chunks;
     for (size_t i = 0; i < s->found_count; i++) {
         const HeadHot *hot = head_hot(s->head, s->found[i]);
         ChunkView *first = at;
 
-        if (chunks != NULL) at = add_chunks(s, s->found[i], at);
+        if (newest != NULL && newest_sample(s, hot, at, newest)) {
+            newest += at->bytes.len;
+            at++;
+        } else if (chunks != NULL) {
+            at = add_chunks(s, s->found[i], at);
+        }
         out[i] = (SelectedSeries){.pairs = head_pairs(s->head, hot),
                                   .chunks = first,
                                   .pair_count = hot->pair_count,

@@ -71,6 +71,7 @@ typedef struct SelectRequest {
     int64_t max_ms;
     /* Hints a source may use to read less. */
     bool labels_only; /* nobody will call read(): for /series and label queries */
+    bool newest_only; /* of each series only the newest sample of the range will be looked at */
 } SelectRequest;
 
 typedef struct Exemplar {

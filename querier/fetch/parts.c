@@ -76,6 +76,7 @@ static ErrCode head_parts(FetchSource *fetch, QueryContext *query, const SelectR
         .min_ms = request->min_ms,
         .max_ms = request->max_ms,
         .labels_only = request->labels_only,
+        .newest_only = request->newest_only,
     };
     MetricsSelection *selections = NULL;
     HeadExemplars **found = NULL;

@@ -155,8 +155,8 @@ static ErrCode selector_matrix(Eval *eval, const Node *node, const Grid *grid, P
     size_t parts, kept = 0;
     ErrCode code;
 
-    TRY(select_series(eval, node->args[0], work.after - before + 1, work.until + behind, &work.set,
-                      err));
+    TRY(select_series(eval, node->args[0], work.after - before + 1, work.until + behind, false,
+                      &work.set, err));
     stream.count = work.set->count;
     parts = stream_parts(&stream);
     work.series = ARENA_ARRAY(eval->arena, PromqlSeries, MAX(stream.count, 1));

@@ -235,7 +235,7 @@ static ErrCode open_selector(RangeCall *call, Stream *out, Error *err) {
     /* Hints are made from the sample before, too, which is before the range. */
     if (call->anchored || call->smoothed || selector->stats_only) min -= lookback;
     if (call->smoothed) max += lookback;
-    TRY(select_series(call->eval, selector, min, max, &call->set, err));
+    TRY(select_series(call->eval, selector, min, max, false, &call->set, err));
     out->count = call->set->count;
     out->labels = call->set->labels;
     return ERR_OK;

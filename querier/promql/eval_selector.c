@@ -300,6 +300,7 @@ static ErrCode open_selector(Eval *eval, const Node *node, const Grid *grid, Sel
     bool smoothed = node->expr->as.selector.smoothed && mode == SELECTOR_VALUES;
     Selector *selector = ARENA_NEW(eval->arena, Selector);
     int64_t after = smoothed ? eval->lookback_ms : 0, before;
+    bool newest_only;
 
     if (selector == NULL) return eval_out_of_memory(err);
     selector->node = node;
@@ -309,8 +310,10 @@ static ErrCode open_selector(Eval *eval, const Node *node, const Grid *grid, Sel
     selector->slot = eval_new_slot(eval);
     selector->stale_slot = eval_new_slot(eval);
     before = node->stats_only ? 2 * eval->lookback_ms : eval->lookback_ms;
+    newest_only = !smoothed && !node->stats_only && !node->expr->as.selector.anchored &&
+                  (selector->steps.steps == 1 || selector->steps.step_ms == 0);
     TRY(select_series(eval, node, selector->steps.start_ms - before + 1,
-                      step_time_last(&selector->steps) + after, &selector->set, err));
+                      step_time_last(&selector->steps) + after, newest_only, &selector->set, err));
     *out = (Stream){.count = selector->set->count,
                     .labels = selector->set->labels,
                     .no_hists = mode == SELECTOR_TIMESTAMPS,

@@ -5,6 +5,7 @@ struct Selected {
     Selected *next;
     const Node *selector; /* its matchers count */
     int64_t min_ms, max_ms;
+    bool newest_only;
     SeriesSet set;
 };
 
@@ -23,16 +24,17 @@ static bool same_matchers(const Node *a, const Node *b) {
 }
 
 ErrCode select_series(Eval *eval, const Node *selector, int64_t min_ms, int64_t max_ms,
-                      const SeriesSet **out, Error *err) {
+                      bool newest_only, const SeriesSet **out, Error *err) {
     SelectRequest request = {.matchers = selector->expr->as.selector.matchers,
                              .matcher_count = selector->expr->as.selector.matcher_count,
                              .min_ms = min_ms,
-                             .max_ms = max_ms};
+                             .max_ms = max_ms,
+                             .newest_only = newest_only};
     Selected *selected;
 
     for (selected = eval->selected; selected != NULL; selected = selected->next) {
         if (selected->min_ms != min_ms || selected->max_ms != max_ms ||
-            !same_matchers(selected->selector, selector))
+            (selected->newest_only && !newest_only) || !same_matchers(selected->selector, selector))
             continue;
         *out = &selected->set;
         return ERR_OK;
@@ -47,6 +49,7 @@ ErrCode select_series(Eval *eval, const Node *selector, int64_t min_ms, int64_t 
     selected->selector = selector;
     selected->min_ms = min_ms;
     selected->max_ms = max_ms;
+    selected->newest_only = newest_only;
     selected->next = eval->selected;
     eval->selected = selected;
     *out = &selected->set;

@@ -6,9 +6,10 @@
  */
 #include "querier/promql/eval.h"
 
-/* The series of a selector node in a time range; asked of the source once per query. */
+/* The series of a selector node in a time range; asked of the source once per query. `newest_only`:
+ * nobody will look at any but the newest sample of a series. */
 MUST_USE ErrCode select_series(Eval *eval, const Node *selector, int64_t min_ms, int64_t max_ms,
-                               const SeriesSet **out, Error *err);
+                               bool newest_only, const SeriesSet **out, Error *err);
 
 /* Reads a series without its stale markers, histograms as Hist. */
 typedef struct RangeSamples {
