@@ -1,6 +1,7 @@
 /*
  * ingest_bench.c: what an ingester costs in process: CPU time a sample (all threads, decoding left
- * out), anonymous memory a series, bytes of log a sample, a select of everything, a flush.
+ * out), anonymous memory a series, bytes of log a sample, a select of everything, a flush, a
+ * replay.
  *
  *     ingest_bench BODIES.BIN DIR [LANES] [pwrite]
  *
@@ -238,6 +239,12 @@ int main(int argc, char **argv) {
            n / (double)syncs->value);
     time_selects();
     time_flush();
+
+    send_all(file, &rows);
+    ingester_close(bench.ingester, false);
+    wall = clock_monotonic_ns(clock_system());
+    check(ingester_open(&options, &bench.ingester, &err), &err);
+    printf("replay: %.0f ms\n", (double)(clock_monotonic_ns(clock_system()) - wall) / 1e6);
     ingester_close(bench.ingester, false);
     return 0;
 }

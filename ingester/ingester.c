@@ -238,7 +238,7 @@ void ingester_append_metrics(Ingester *ingester, const MetricsBatch *batch, Appe
 
 typedef struct FlushCall {
     uint64_t epoch;    /* everything up to it is frozen */
-    uint64_t failures; /* counted before: a later one is ours */
+    uint64_t failures; /* one more is ours */
     bool stuck;        /* the lane could not freeze */
 } FlushCall;
 
@@ -246,7 +246,9 @@ static void flush_on_lane(Lane *lane, void *what) {
     FlushCall *call = what;
 
     pthread_mutex_lock(&lane->lock);
-    call->failures = lane->failures;
+    /* An attempt that is under way may have begun before whatever was wrong was put right: its
+     * failure is not the answer yet. */
+    call->failures = lane->failures + lane->flushing;
     /* Who asks for a flush doesn't wait for a retry's turn. */
     for (Generation *at = lane->frozen; at != NULL; at = at->next) at->flush_after_ns = 0;
     pthread_mutex_unlock(&lane->lock);

@@ -39,7 +39,7 @@ static void exemplar_drop_oldest(MetricsHead *head, SlabHandle newest) {
     }
     last = exemplar_at(head, at)->older;
     exemplar_at(head, at)->older = 0;
-    slab_free(&head->slab, last, exemplar_at(head, last)->class);
+    slab_free(&head->slab, last);
 }
 
 void metrics_head_append_exemplar(MetricsHead *head, uint32_t series,
@@ -63,7 +63,6 @@ void metrics_head_append_exemplar(MetricsHead *head, uint32_t series,
                            .value = exemplar->value,
                            .older = cold->exemplars,
                            .label_bytes = (uint32_t)exemplar->labels.len,
-                           .class = (uint8_t)slab_class(bytes),
                            .count = (uint8_t)(count + 1)};
     if (exemplar->labels.len > 0) memcpy(made + 1, exemplar->labels.ptr, exemplar->labels.len);
     cold->exemplars = handle;

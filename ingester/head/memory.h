@@ -39,28 +39,47 @@ Str text_add(Text *text, Str s);
 
 /* ---------- slabs ---------- */
 
+/*
+ * Pages of 4 KiB, each cut into pieces of one size class. A page whose pieces are all free serves
+ * any class again: series of one target grow in step, so the pages they leave empty out, and what a
+ * head holds stays close to what its series use.
+ */
 enum {
     SLAB_UNIT = 16,
-    SLAB_CLASSES = 44, /* 16, 32, 48, 64, 96, 128, 192, ... up to 64 MiB */
+    SLAB_PAGE = 4 << 10,
+    SLAB_SMALL_MAX = 2 << 10, /* larger pieces are runs of whole pages */
     SLAB_BYTES_MAX = 64 << 20,
+    SLAB_CLASSES = 84, /* in units: 1 to 8, 10, 12, 14, 16, 20, 24, ... */
+    SLAB_SMALL_CLASSES = 24,
 };
 
 /* Handles count units, so that 32 bits reach 64 GiB; 0 is nothing. */
 typedef uint32_t SlabHandle;
 
+typedef struct SlabPage {
+    uint32_t next; /* among those of the class with room, or the free ones; 0: none */
+    uint32_t previous;
+    SlabHandle free; /* pieces given back */
+    uint16_t used;   /* pieces in use */
+    uint16_t cut;    /* pieces ever handed out: what lies behind is untouched */
+    uint8_t class;
+} SlabPage;
+
 typedef struct SlabLimbo {
-    struct SlabFreed {
-        SlabHandle handle;
-        uint32_t class;
-    } * items;
+    SlabHandle *items;
     size_t count;
     size_t capacity;
 } SlabLimbo;
 
 typedef struct Slab {
     Region region;
-    size_t used; /* bytes handed out for the first time; the rest of the region is untouched */
-    SlabHandle free[SLAB_CLASSES];
+    Region pages;        /* SlabPage[page_count] */
+    uint32_t page_count; /* ever taken; page 0 is not used, so that handle 0 is nothing */
+    uint32_t free_pages; /* the first, or 0 */
+    uint32_t free_count;
+    uint32_t roomy[SLAB_SMALL_CLASSES]; /* the first page with a free piece, or 0 */
+    size_t exact;                       /* where the next piece that is never freed goes */
+    size_t exact_end;
     /* Queries read stream bytes while the lane goes on. What the lane frees meanwhile waits in
      * limbo until no query is left that may have seen it: two phases, as read-copy-update does. */
     unsigned phase;
@@ -83,9 +102,9 @@ static inline void *slab_ptr(const Slab *slab, SlabHandle handle) {
     return slab->region.base + (size_t)handle * SLAB_UNIT;
 }
 /* For what queries never point to. */
-void slab_free(Slab *slab, SlabHandle handle, unsigned class);
+void slab_free(Slab *slab, SlabHandle handle);
 /* For what they may. */
-void slab_free_later(Slab *slab, SlabHandle handle, unsigned class);
+void slab_free_later(Slab *slab, SlabHandle handle);
 /* Gives back what no query can see any more. Cheap: asked once a group. */
 void slab_settle(Slab *slab);
 

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { FIND_AHEAD = 16 }; /* look-ups in flight at once */
+enum { FIND_AHEAD = 32 }; /* look-ups in flight at once */
 
 bool metrics_head_init(MetricsHead *head, size_t reserve, uint64_t seed, Budget *budget) {
     *head = (MetricsHead){.seed = seed};
@@ -119,21 +119,23 @@ static uint32_t name_intern(MetricsHead *head, uint32_t tenant, uint32_t pair) {
 /* Makes room for one more series in the list. Queries copy what they need from it while on the
  * lane, so what it grew out of is free at once. */
 static bool name_reserve(MetricsHead *head, HeadName *name) {
-    size_t used = name->count * sizeof(uint32_t);
+    size_t used = name->count * sizeof(uint32_t), bytes;
     unsigned class;
     SlabHandle larger;
 
-    if (name->series != 0 && used + sizeof(uint32_t) <= slab_class_bytes(name->class)) return true;
-    if (used + sizeof(uint32_t) > SLAB_BYTES_MAX) return false;
-    class = slab_class(used + sizeof(uint32_t));
+    if (name->count < name->capacity) return true;
+    /* Whole pages double: a run that was left serves small pieces, not the next run. */
+    bytes = used < SLAB_SMALL_MAX ? used + sizeof(uint32_t) : used * 2;
+    if (bytes > SLAB_BYTES_MAX) return false;
+    class = slab_class(bytes);
     larger = slab_alloc(&head->slab, class, false);
     if (larger == 0) return false;
     if (name->series != 0) {
         memcpy(slab_ptr(&head->slab, larger), slab_ptr(&head->slab, name->series), used);
-        slab_free(&head->slab, name->series, name->class);
+        slab_free(&head->slab, name->series);
     }
     name->series = larger;
-    name->class = class;
+    name->capacity = (uint32_t)(slab_class_bytes(class) / sizeof(uint32_t));
     return true;
 }
 

@@ -52,13 +52,12 @@ typedef struct HeadCold {
     SlabHandle exemplars; /* the newest HeadExemplar */
 } HeadCold;
 
-/* A closed chunk; lies in the slab. */
+/* A closed chunk; lies in the slab, its bytes behind it. */
 typedef struct HeadClosed {
     int64_t min_ms;
     int64_t max_ms;
-    SlabHandle bytes;
-    uint32_t used;
     SlabHandle older;
+    uint32_t used;
     uint16_t count;
     bool in_order;
 } HeadClosed;
@@ -69,7 +68,6 @@ typedef struct HeadExemplar {
     double value;
     SlabHandle older;
     uint32_t label_bytes;
-    uint8_t class;
     uint8_t count; /* of the chain from here on */
 } HeadExemplar;
 
@@ -80,7 +78,7 @@ typedef struct HeadName {
     uint32_t next; /* of the tenant, or HEAD_NONE */
     uint32_t count;
     SlabHandle series; /* uint32_t[count], in order of creation */
-    uint32_t class;
+    uint32_t capacity;
 } HeadName;
 
 typedef struct HeadMetadata {

@@ -23,21 +23,20 @@ static int64_t open_max_ms(const HeadHot *hot, const HeadCold *cold) {
 
 static void chunk_close(MetricsHead *head, HeadHot *hot, HeadCold *cold) {
     Slab *slab = &head->slab;
-    SlabHandle exact = slab_alloc_exact(slab, hot->used, true);
-    SlabHandle record = slab_alloc_exact(slab, sizeof(HeadClosed), true);
+    SlabHandle handle = slab_alloc_exact(slab, sizeof(HeadClosed) + hot->used, true);
+    HeadClosed *closed = slab_ptr(slab, handle);
 
-    assert(exact != 0 && record != 0);
-    memcpy(slab_ptr(slab, exact), slab_ptr(slab, hot->chunk), hot->used);
-    *(HeadClosed *)slab_ptr(slab, record) = (HeadClosed){
+    assert(handle != 0 && "a head's address space is used up");
+    *closed = (HeadClosed){
         .min_ms = cold->min_ms,
         .max_ms = open_max_ms(hot, cold),
-        .bytes = exact,
-        .used = hot->used,
         .older = hot->closed,
+        .used = hot->used,
         .count = (uint16_t)hot->count,
         .in_order = (hot->flags & HOT_IN_ORDER) != 0,
     };
-    hot->closed = record;
+    memcpy(closed + 1, slab_ptr(slab, hot->chunk), hot->used);
+    hot->closed = handle;
     hot->count = 0;
     hot->used = 0;
 }
@@ -52,7 +51,7 @@ static void chunk_reserve(MetricsHead *head, HeadHot *hot, size_t bytes) {
     larger = must_alloc(head, class);
     if (hot->chunk != 0) {
         memcpy(slab_ptr(&head->slab, larger), slab_ptr(&head->slab, hot->chunk), hot->used);
-        slab_free_later(&head->slab, hot->chunk, hot->class);
+        slab_free_later(&head->slab, hot->chunk);
     }
     hot->chunk = larger;
     hot->class = (uint8_t) class;
@@ -61,7 +60,7 @@ static void chunk_reserve(MetricsHead *head, HeadHot *hot, size_t bytes) {
 /* A closed chunk's place may still be read, by a query that saw it open: start in another one. */
 static void chunk_start(MetricsHead *head, HeadHot *hot) {
     if (hot->chunk == 0) return;
-    slab_free_later(&head->slab, hot->chunk, hot->class);
+    slab_free_later(&head->slab, hot->chunk);
     hot->chunk = 0;
 }
 
@@ -139,8 +138,8 @@ static ChunkView open_view(const MetricsHead *head, uint32_t series, const HeadH
                        .in_order = (hot->flags & HOT_IN_ORDER) != 0};
 }
 
-static ChunkView closed_view(const MetricsHead *head, const HeadClosed *closed) {
-    return (ChunkView){.bytes = {slab_ptr(&head->slab, closed->bytes), closed->used},
+static ChunkView closed_view(const HeadClosed *closed) {
+    return (ChunkView){.bytes = {(const char *)(closed + 1), closed->used},
                        .min_ms = closed->min_ms,
                        .max_ms = closed->max_ms,
                        .count = closed->count,
@@ -152,7 +151,7 @@ static ChunkView closed_view(const MetricsHead *head, const HeadClosed *closed) 
 static bool last_histogram_equals(MetricsHead *head, uint32_t series, const HeadHot *hot,
                                   int64_t time_ms, const NativeHistogram *histogram) {
     ChunkView view = hot->count > 0 ? open_view(head, series, hot)
-                                    : closed_view(head, slab_ptr(&head->slab, hot->closed));
+                                    : closed_view(slab_ptr(&head->slab, hot->closed));
     ChunkSamples samples;
     bool equal = false;
 
@@ -219,7 +218,7 @@ void metrics_head_chunks(const MetricsHead *head, uint32_t series, ChunkView *ou
     for (SlabHandle at = hot->closed; at != 0;) {
         const HeadClosed *closed = slab_ptr(&head->slab, at);
 
-        out[--i] = closed_view(head, closed);
+        out[--i] = closed_view(closed);
         at = closed->older;
     }
 }

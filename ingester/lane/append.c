@@ -13,7 +13,7 @@
 enum {
     GROUP_BYTES_MAX = 4 << 20, /* what comes after waits for the next group */
     PARTS_MAX = 256,
-    AHEAD = 8,
+    AHEAD = 16,     /* rows: a cache miss takes as long as applying about so many */
     ROW_BYTES = 64, /* a guess at what a row makes the head grow by, asked for in advance */
     LIMITS_FRESH_MS = 1000,
 };
@@ -138,12 +138,14 @@ static ErrCode part_new_series(Lane *lane, AppendPart *part, GenerationTenant *t
     if (atomic_fetch_add_explicit(live, 1, memory_order_relaxed) >= (int64_t)tenant->series_max &&
         tenant->series_max > 0) {
         atomic_fetch_sub_explicit(live, 1, memory_order_relaxed);
-        error_set(err, ERR_LIMIT,
-                  "limit of active series reached: series_max is %llu for tenant " STR_FMT
-                  "; raise limits.series_max or the tenant's override of it",
-                  (unsigned long long)tenant->series_max, STR_ARG(tenant->name));
         part->result.over_limit += row->sample_count + row->histogram_count;
-        part_note(part, row_number, err);
+        if (row_number < part->first_row) {
+            error_set(err, ERR_LIMIT,
+                      "limit of active series reached: series_max is %llu for tenant " STR_FMT
+                      "; raise limits.series_max or the tenant's override of it",
+                      (unsigned long long)tenant->series_max, STR_ARG(tenant->name));
+            part_note(part, row_number, err);
+        }
         return ERR_OK;
     }
     if (row->labels.len > RECORD_LABEL_BYTES_MAX)
@@ -346,6 +348,7 @@ static void apply_histograms(Lane *lane, AppendPart *part) {
                 continue;
             }
             part->result.conflicts++;
+            if (number >= part->first_row) continue;
             metrics_head_conflict_text(&lane->live->metrics, series[i], item->time_ms,
                                        item->histogram->sum, &err);
             part_note(part, number, &err);

@@ -204,7 +204,7 @@ ErrCode lane_await_flushed(Lane *lane, uint64_t epoch, uint64_t failures, Error 
 
     pthread_mutex_lock(&lane->lock);
     while (code == ERR_OK && frozen_upto(lane, epoch)) {
-        if (lane->failures != failures) {
+        if (lane->failures > failures) {
             code = lane->failure.code;
             *err = lane->failure;
             break;

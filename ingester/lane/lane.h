@@ -174,6 +174,6 @@ void lanes_call(Lane *lanes, unsigned count, void (*run)(Lane *lane, void *what)
                 size_t what_bytes);
 /* Takes references to the frozen generations, oldest first, into `arena`. */
 MUST_USE bool lane_pin_frozen(Lane *lane, Arena *arena, Generation ***out, size_t *count);
-/* Waits until generations up to `epoch` of this lane's log are in the store. An error: a flush
- * failed meanwhile. */
+/* Waits until generations up to `epoch` of this lane's log are in the store. An error: more
+ * flushes than `failures` (ever) have failed. */
 MUST_USE ErrCode lane_await_flushed(Lane *lane, uint64_t epoch, uint64_t failures, Error *err);

@@ -91,7 +91,8 @@ ErrCode replay_next_part(Replay *replay, Error *err) {
     Budget *heads = replay->lane->options.ingester->heads;
 
     part_end(replay);
-    if (!await_memory(replay->lane)) {
+    replay->unaccounted = !await_memory(replay->lane);
+    if (replay->unaccounted) {
         LOG_WARN("replay goes on past the memory limit: others hold it",
                  LOG_U64("lane", replay->lane->options.number));
         heads = &unaccounted;
@@ -103,12 +104,13 @@ ErrCode replay_next_part(Replay *replay, Error *err) {
 }
 
 static bool part_is_full(const Replay *replay) {
+    size_t bytes = generation_bytes(replay->generation);
+    size_t full = replay->lane->options.flush_bytes;
+
     /* A live head passes its size by what one group brings: the same log must not become two parts
      * just for that. */
-    size_t full = replay->lane->options.flush_bytes / 2 * 3;
-
-    return generation_bytes(replay->generation) >= full ||
-           (memory_is_short(replay->lane) && replay->generation->metrics.samples > 0);
+    if (bytes >= full / 2 * 3) return true;
+    return bytes >= full / 4 && !replay->unaccounted && memory_is_short(replay->lane);
 }
 
 /* ---------- files ---------- */

@@ -49,6 +49,7 @@ typedef struct Replay {
     size_t file;            /* being read */
     Generation *generation; /* the part being filled */
     uint32_t part;          /* its number, from 1 */
+    bool unaccounted;       /* others hold the memory: the part is past the limit */
     Region references;      /* ReplayReference[] */
     size_t reference_count;
     ReplayTenant *tenants;

@@ -240,7 +240,7 @@ static void old_and_large_heads_are_flushed(void **state) {
     Facts facts = {0}, found = {0};
 
     world->options.flush_age_ms = 60000;
-    world->options.flush_bytes = MIB(1);
+    world->options.flush_bytes = KIB(768);
     world_start(world);
     fill(world, &facts);
     world->clock.wall_ms += 59000;
@@ -252,7 +252,7 @@ static void old_and_large_heads_are_flushed(void **state) {
         usleep(10000);
     }
     for (unsigned k = 0; k < 100; k++)
-        world_scrape(world, TEAM, 0, 3000, 10000000 + k * 1000, NULL);
+        world_scrape(world, TEAM, 0, 6000, 10000000 + k * 1000, NULL);
     for (unsigned i = 0; world_read_store(world, TEAM, &found) < 4; i++) {
         assert_true(i < 1000);
         found.count = 0;
