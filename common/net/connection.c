@@ -56,14 +56,16 @@ void connection_deadline(Connection *c, uint64_t ms) {
 /* The timer is moved only forward: one that fires too early finds so and is set again. So a
  * connection whose deadlines move with every request rarely touches the heap of timers. */
 static void arm_timer(Connection *c) {
-    uint64_t wait_ns;
+    uint64_t due_ns = c->deadline_ns, wait_ns;
     struct timeval wait;
 
-    if (c->deadline_ns == 0 || (c->timer_ns != 0 && c->timer_ns <= c->deadline_ns)) return;
-    wait_ns = c->deadline_ns > c->loop->now_ns ? c->deadline_ns - c->loop->now_ns : 0;
+    if (due_ns == 0 || (c->write_deadline_ns != 0 && c->write_deadline_ns < due_ns))
+        due_ns = c->write_deadline_ns;
+    if (due_ns == 0 || (c->timer_ns != 0 && c->timer_ns <= due_ns)) return;
+    wait_ns = due_ns > c->loop->now_ns ? due_ns - c->loop->now_ns : 0;
     wait.tv_sec = (time_t)(wait_ns / 1000000000);
     wait.tv_usec = (suseconds_t)(wait_ns % 1000000000 / 1000);
-    if (event_add(&c->timer, &wait) == 0) c->timer_ns = c->deadline_ns;
+    if (event_add(&c->timer, &wait) == 0) c->timer_ns = due_ns;
 }
 
 void connection_settle(Connection *c) {
@@ -71,6 +73,25 @@ void connection_settle(Connection *c) {
         connection_free(c);
     else
         arm_timer(c);
+}
+
+/* From now on the peer must read something within the time for that. Not by the bufferevent's own
+ * timeout: that starts when the callback began, so that a slow handler would count for the peer. */
+static void watch_writing(Connection *c) {
+    loop_tick(c->loop);
+    c->read_by_peer = c->queued - connection_unsent(c);
+    c->write_deadline_ns = c->loop->now_ns + c->loop->server->options.write_timeout_ms * 1000000;
+}
+
+static void check_writing(Connection *c) {
+    size_t unsent = connection_unsent(c);
+
+    if (unsent == 0)
+        c->write_deadline_ns = 0;
+    else if (c->queued - unsent == c->read_by_peer)
+        c->is_dead = true;
+    else
+        watch_writing(c);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *context) {
@@ -81,7 +102,9 @@ static void on_timer(evutil_socket_t fd, short what, void *context) {
     loop_tick(c->loop);
     c->timer_ns = 0;
     /* libevent's clock may be a little ahead of ours: what is due within a millisecond is due. */
-    if (c->deadline_ns != 0 && c->loop->now_ns + 1000000 >= c->deadline_ns) {
+    if (c->write_deadline_ns != 0 && c->loop->now_ns + 1000000 >= c->write_deadline_ns)
+        check_writing(c);
+    if (!c->is_dead && c->deadline_ns != 0 && c->loop->now_ns + 1000000 >= c->deadline_ns) {
         c->deadline_ns = 0;
         if (c->state == NULL)
             c->is_dead = true; /* in the handshake */
@@ -181,7 +204,7 @@ static void on_bev_event(struct bufferevent *bev, short what, void *context) {
         c->certificate_name = tls_peer_name(bufferevent_openssl_get_ssl(bev));
         if (!c->protocol->open(c)) c->is_dead = true;
     } else {
-        /* An end, an error, or no progress in writing. After a TLS end nothing can be written. */
+        /* An end or an error. After TLS's end nothing can be written either. */
         ERR_clear_error();
         c->is_dead = true;
     }
@@ -189,13 +212,8 @@ static void on_bev_event(struct bufferevent *bev, short what, void *context) {
 }
 
 static void setup_bev(Connection *c, bufferevent_data_cb on_input) {
-    uint64_t ms = c->loop->server->options.write_timeout_ms;
-    struct timeval wait = {.tv_sec = (time_t)(ms / 1000),
-                           .tv_usec = (suseconds_t)(ms % 1000) * 1000};
-
     bufferevent_setcb(c->bev, on_input, on_writable, on_bev_event, c);
     bufferevent_setwatermark(c->bev, EV_WRITE, STREAM_QUEUE_LOW, 0);
-    bufferevent_set_timeouts(c->bev, NULL, &wait);
 }
 
 static bool open_tls(Connection *c) {
@@ -307,7 +325,7 @@ static void free_memory(const void *bytes, size_t len, void *memory) {
 /* Appends to what the bufferevent sends. */
 static void queue(Connection *c, Str head, Str body, void *memory) {
     struct evbuffer *out = evbuffer_new();
-    bool ok = out != NULL;
+    bool ok = out != NULL, was_empty = connection_unsent(c) == 0;
 
     /* Put together apart, so that TLS doesn't make a record of the head alone. */
     if (ok && c->is_tls && head.len + body.len <= TLS_ONE_RECORD_MAX)
@@ -322,6 +340,8 @@ static void queue(Connection *c, Str head, Str body, void *memory) {
         }
     }
     if (!ok || bufferevent_write_buffer(c->bev, out) != 0) c->is_dead = true;
+    c->queued += head.len + body.len;
+    if (was_empty) watch_writing(c);
     if (out != NULL) evbuffer_free(out);
     free(memory);
 }

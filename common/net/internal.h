@@ -107,8 +107,11 @@ struct Connection {
     struct event read_event;
     struct event closed_event;
     struct event timer;
-    uint64_t deadline_ns; /* protocol->timeout() runs then; 0: no limit */
-    uint64_t timer_ns;    /* when the timer fires, which may be before; 0: it doesn't */
+    uint64_t deadline_ns;       /* protocol->timeout() runs then; 0: no limit */
+    uint64_t write_deadline_ns; /* the peer must have read something by then; 0: it has all */
+    uint64_t queued;            /* bytes ever given to the bufferevent, */
+    uint64_t read_by_peer;      /* and how many of them had gone out when the deadline was set */
+    uint64_t timer_ns;          /* when the timer fires, which may be before; 0: it doesn't */
 };
 
 struct Protocol {

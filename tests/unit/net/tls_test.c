@@ -47,14 +47,13 @@ static int teardown(void **state) {
     return 0;
 }
 
-static HttpServer *server_with(bool mutual) {
+static HttpServer *server_with_timeout(bool mutual, uint64_t write_timeout_ms) {
     HttpServerOptions options = test_options();
 
     options.tls_cert_file = str_of(server_identity.cert_file);
     options.tls_key_file = str_of(server_identity.key_file);
     if (mutual) options.tls_client_ca_file = str_of(authority.cert_file);
-    options.write_timeout_ms = 100;
-    options.header_timeout_ms = 5000;
+    options.write_timeout_ms = write_timeout_ms;
     return test_server(&options,
                        (HttpRoute[]){
                            {HTTP_GET_, "/hello", handle_hello, NULL, 0},
@@ -64,6 +63,10 @@ static HttpServer *server_with(bool mutual) {
                            {HTTP_GET_, "/large", handle_large, &large_bytes, 0},
                        },
                        5);
+}
+
+static HttpServer *server_with(bool mutual) {
+    return server_with_timeout(mutual, 0);
 }
 
 static HttpClient *client_with(const Identity *trusted, const Identity *own) {
@@ -257,7 +260,7 @@ static void hanging_up_raises_the_cancel_flag(void **state) {
 }
 
 static void a_reader_that_stops_is_let_go(void **state) {
-    CLEANUP(http_server_free) HttpServer *server = server_with(false);
+    CLEANUP(http_server_free) HttpServer *server = server_with_timeout(false, 100);
     Wire wire = wire_open(server);
     Buf rest;
 
