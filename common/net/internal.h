@@ -334,6 +334,8 @@ char *tls_peer_name(SSL *ssl);
 
 /* --- server.c --- */
 
+enum { SERVER_LOOPS_MAX = 64 };
+
 struct HttpServer {
     HttpServerOptions options; /* defaults filled in; strings copied */
     char *address;
@@ -342,7 +344,7 @@ struct HttpServer {
     void *fallback_context;
     RouteStats *fallback_stats; /* route="other": the fallback's and what never came to a handler */
     SSL_CTX *tls;               /* NULL: plain */
-    Loop **loops;
+    Loop *loops[SERVER_LOOPS_MAX];
     unsigned loops_count;
     unsigned next_loop;
     struct evconnlistener *listener; /* on loop 0 */

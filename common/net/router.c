@@ -15,7 +15,8 @@ enum { METHODS = 6 };
 
 /* One path and who answers it, by method. */
 struct PathGroup {
-    Str path; /* a prefix without its star */
+    Str given; /* as it was added */
+    Str path;  /* a prefix without its star */
     bool is_prefix;
     bool is_literal;
     Str names[CAPTURES_MAX];
@@ -76,8 +77,7 @@ void router_add(Router *router, const HttpRoute *route) {
     copy->given = *route;
     copy->given.path = need(strdup(route->path));
     copy->stats = need(stats_new(route->path));
-    router->routes =
-        need(realloc(router->routes, (router->route_count + 1) * sizeof *router->routes));
+    router->routes = need(realloc(router->routes, (router->route_count + 1) * sizeof(Route *)));
     router->routes[router->route_count++] = copy;
 }
 
@@ -95,7 +95,7 @@ static bool is_capture(Str segment) {
 static void group_init(PathGroup *group, const char *path) {
     Str rest = str_of(path);
 
-    *group = (PathGroup){.path = rest};
+    *group = (PathGroup){.given = rest, .path = rest};
     if (str_ends_with(rest, STR("/*"))) {
         group->is_prefix = true;
         group->path.len--;
@@ -136,7 +136,7 @@ static PathGroup *group_of(Router *router, const char *path) {
 
     for (size_t i = 0; i < router->group_count; i++) {
         group = &router->groups[i];
-        if (strcmp(group->path.ptr, path) == 0) return group; /* `path` goes up to its NUL */
+        if (str_equal(group->given, str_of(path))) return group;
     }
     group = &router->groups[router->group_count++];
     group_init(group, path);

@@ -20,7 +20,6 @@
 
 enum {
     LOOPS = 2,
-    LOOPS_MAX = 64,
     BACKLOG = 1024,
     ACCEPT_PAUSE_MS = 100, /* after the process ran out of descriptors */
 };
@@ -33,7 +32,7 @@ static uint64_t or_default(uint64_t given, uint64_t otherwise) {
 }
 
 static void set_defaults(HttpServerOptions *options) {
-    options->loops = (unsigned)MIN(or_default(options->loops, LOOPS), LOOPS_MAX);
+    options->loops = (unsigned)MIN(or_default(options->loops, LOOPS), SERVER_LOOPS_MAX);
     options->connections_max = (unsigned)or_default(options->connections_max, 4096);
     options->header_bytes_max = or_default(options->header_bytes_max, KIB(64));
     options->header_bytes_max = MIN(options->header_bytes_max, MIB(16));
@@ -73,9 +72,7 @@ ErrCode http_server_new(const HttpServerOptions *options, HttpServer **out, Erro
     server->fallback_stats = stats_new("other");
     server->address =
         strndup(options->address.ptr != NULL ? options->address.ptr : "", options->address.len);
-    server->loops = calloc(server->options.loops, sizeof *server->loops);
-    if (server->router == NULL || server->fallback_stats == NULL || server->address == NULL ||
-        server->loops == NULL) {
+    if (server->router == NULL || server->fallback_stats == NULL || server->address == NULL) {
         http_server_free(server);
         return error_set(err, ERR_UNAVAILABLE, "http server: out of memory");
     }
@@ -149,7 +146,7 @@ static ErrCode bind_server(HttpServer *server, Error *err) {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found = NULL;
     char host[256];
     const char *port;
-    PeerAddress bound;
+    PeerAddress bound = {0};
     socklen_t len = sizeof bound;
     int failed;
 
@@ -341,7 +338,6 @@ void http_server_free(HttpServer *server) {
     SSL_CTX_free(server->tls);
     router_free(server->router);
     stats_free(server->fallback_stats);
-    free(server->loops);
     free(server->address);
     pthread_cond_destroy(&server->changed);
     pthread_mutex_destroy(&server->mutex);

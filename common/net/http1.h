@@ -1,0 +1,83 @@
+#pragma once
+/*
+ * http1.h: what http1.c (bytes in, and a connection's life), http1_head.c (the head) and
+ * http1_reply.c (answers) share. Nobody else includes it.
+ */
+#include <http_parser.h>
+
+#include "common/net/internal.h"
+
+#define HTTP1_STATES(X)                                                                            \
+    X(HEAD)    /* between requests, or in the middle of a head; the request appears with a byte */ \
+    X(BODY)    /* `body_left` bytes go straight into the request */                                \
+    X(CHUNKS)  /* between the pieces of a chunked body */                                          \
+    X(DISCARD) /* refused: `body_left` bytes are dropped, then the refusal is sent */              \
+    X(WAIT)    /* the request is the handler's: hands off, but for the cancel flag */              \
+    X(STREAM)  /* likewise, but parts of its answer have come */                                   \
+    X(WRITE)   /* the answer is complete and not yet with the kernel */                            \
+    X(LINGER)  /* all is said: input is dropped until the client closes */
+
+typedef enum Http1State {
+#define X(name) HTTP1_##name,
+    HTTP1_STATES(X)
+#undef X
+} Http1State;
+
+typedef struct Http1 {
+    http_parser parser;
+    Http1State state;
+    HttpRequest *request; /* NULL in HEAD before the first byte and in LINGER */
+    Buf pending;
+    size_t pending_at;
+    size_t head_bytes;
+    size_t framing_bytes; /* of a chunked body */
+    uint64_t body_left;   /* of the body, or of the chunk */
+    Chunks chunks;
+    size_t body_bytes_max;
+    char last_byte; /* of the head so far */
+    bool is_in_name;
+    bool is_head_done;
+    bool is_head_read; /* to its last byte */
+    bool is_body_read;
+    bool is_chunked;
+    bool keeps_alive;
+    bool expects_continue;
+    bool has_unread; /* the client may be sending still when it gets the answer */
+    bool is_stream_begun;
+    bool has_writer;  /* of a stream, who has not let go of the request */
+    int refused;      /* the status; 0: not */
+    unsigned allowed; /* methods, for a 405 */
+    char refusal[200];
+    void (*handle)(HttpRequest *request, void *context);
+    void *context;
+    RouteStats *stats;
+} Http1;
+
+static inline const HttpServerOptions *http1_options(const Connection *c) {
+    return &c->loop->server->options;
+}
+
+/* Notes that the request can't be taken, and why; the first reason stays. */
+void http1_refuse_with(Http1 *h, int status, const char *format, ...) PRINTF_LIKE(3, 4);
+
+/* One text for a length that says too much and for chunks that turn out to. */
+#define HTTP1_TOO_LARGE "the body is larger than the limit of %zu bytes for this path"
+
+/* --- http1_head.c --- */
+
+/* Reads on in a head, to its last byte or to a flaw, and returns how much it took. With
+ * is_head_read it is whole, and `refused` or `handle` is set; with `refused` alone nothing can
+ * follow. */
+size_t http1_head_read(Connection *c, Http1 *h, const char *bytes, size_t len);
+
+/* --- http1_reply.c --- */
+
+/* Ready for the next head. */
+void http1_next(Connection *c, Http1 *h);
+/* Answers in the handler's place: at once and for good, or after what little body is left. */
+void http1_refuse(Connection *c, Http1 *h);
+void http1_send_refusal(Connection *c, Http1 *h);
+/* The request has been answered, or its stream has more. */
+void http1_deliver(Connection *c, HttpRequest *request);
+/* The answer is with the kernel. */
+void http1_finish(Connection *c, Http1 *h, int status);
