@@ -1,6 +1,7 @@
 #include "common/base/json.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "common/base/number.h"
 
@@ -73,62 +74,64 @@ void json_append_i64(Buf *out, int64_t v) {
     buf_append(out, at, (size_t)(text + sizeof text - at));
 }
 
-static void append_zeros(Buf *out, int count) {
-    for (int i = 0; i < count; i++) buf_append_byte(out, '0');
+static char *put_text(char *out, const char *text, size_t len) {
+    memcpy(out, text, len);
+    return out + len;
 }
 
-static void append_plain(Buf *out, const char *digits, int count, int exponent) {
-    if (exponent < 0) {
-        buf_append_str(out, STR("0."));
-        append_zeros(out, -exponent - 1);
-        buf_append(out, digits, (size_t)count);
-    } else if (count <= exponent + 1) {
-        buf_append(out, digits, (size_t)count);
-        append_zeros(out, exponent + 1 - count);
-    } else {
-        buf_append(out, digits, (size_t)exponent + 1);
-        buf_append_byte(out, '.');
-        buf_append(out, digits + exponent + 1, (size_t)(count - exponent - 1));
-    }
+static char *put_u64(char *out, uint64_t v) {
+    char text[24], *at = text + sizeof text;
+
+    do {
+        *--at = (char)('0' + v % 10);
+        v /= 10;
+    } while (v != 0);
+    return put_text(out, at, (size_t)(text + sizeof text - at));
 }
 
-static void append_exponent(Buf *out, const char *digits, int count, int exponent) {
+/* A whole number from 2^53 on, below 1e21. */
+static char *put_large(char *out, const char *digits, int count, int exponent) {
+    out = put_text(out, digits, (size_t)count);
+    for (int i = count; i <= exponent; i++) *out++ = '0';
+    return out;
+}
+
+static char *put_exponent(char *out, const char *digits, int count, int exponent) {
     int size = exponent < 0 ? -exponent : exponent;
 
-    buf_append_byte(out, digits[0]);
+    *out++ = digits[0];
     if (count > 1) {
-        buf_append_byte(out, '.');
-        buf_append(out, digits + 1, (size_t)count - 1);
+        *out++ = '.';
+        out = put_text(out, digits + 1, (size_t)count - 1);
     }
-    buf_append_byte(out, 'e');
-    buf_append_byte(out, exponent < 0 ? '-' : '+');
-    if (size < 10) buf_append_byte(out, '0');
-    json_append_i64(out, size);
+    *out++ = 'e';
+    *out++ = exponent < 0 ? '-' : '+';
+    if (size < 10) *out++ = '0';
+    return put_u64(out, (uint64_t)size);
+}
+
+char *json_put_sample_value(char out[JSON_SAMPLE_VALUE_MAX], double v) {
+    static const double exact_max = 9007199254740992.0; /* 2^53 */
+    char digits[NUMBER_DIGITS_MAX + 1];
+    double size = fabs(v);
+    int count, exponent;
+
+    if (isnan(v)) return put_text(out, "NaN", 3);
+    if (isinf(v)) return put_text(out, v > 0 ? "+Inf" : "-Inf", 4);
+    if (signbit(v)) *out++ = '-';
+    if (size < exact_max) {
+        if (size == (double)(int64_t)size) return put_u64(out, (uint64_t)size);
+        if (size >= 1e-6) return number_plain(size, out);
+    }
+    count = number_shortest(v, digits, &exponent);
+    if (size < 1e-6 || size >= 1e21) return put_exponent(out, digits, count, exponent);
+    return put_large(out, digits, count, exponent);
 }
 
 void json_append_sample_value(Buf *out, double v) {
-    char digits[NUMBER_DIGITS_MAX + 1];
-    int count, exponent;
-    double size = fabs(v);
+    char *at = buf_reserve(out, JSON_SAMPLE_VALUE_MAX);
 
-    if (isnan(v)) {
-        buf_append_str(out, STR("NaN"));
-        return;
-    }
-    if (isinf(v)) {
-        buf_append_str(out, v > 0 ? STR("+Inf") : STR("-Inf"));
-        return;
-    }
-    if (signbit(v)) buf_append_byte(out, '-');
-    if (size < 9007199254740992.0 && size == (double)(int64_t)size) {
-        json_append_i64(out, (int64_t)size);
-        return;
-    }
-    count = number_shortest(v, digits, &exponent);
-    if (size < 1e-6 || size >= 1e21)
-        append_exponent(out, digits, count, exponent);
-    else
-        append_plain(out, digits, count, exponent);
+    if (at != NULL) buf_added(out, (size_t)(json_put_sample_value(at, v) - at));
 }
 
 void json_append_time_ms(Buf *out, int64_t ms) {

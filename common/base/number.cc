@@ -33,6 +33,10 @@ extern "C" int number_shortest(double v, char digits[NUMBER_DIGITS_MAX + 1], int
     return count;
 }
 
+extern "C" char *number_plain(double v, char out[NUMBER_PLAIN_MAX]) {
+    return std::to_chars(out, out + NUMBER_PLAIN_MAX, v, std::chars_format::fixed).ptr;
+}
+
 static bool equal_nocase(std::string_view a, std::string_view b) {
     if (a.size() != b.size()) return false;
     for (size_t i = 0; i < a.size(); i++)

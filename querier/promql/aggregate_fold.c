@@ -8,8 +8,12 @@
 #include "querier/promql/aggregate.h"
 #include "querier/promql/hist_avg.h"
 #include "querier/promql/kahan.h"
+#include "querier/promql/simd.h"
 
 enum { PARTS_MAX = 16 };
+
+/* Two numbers below this have a finite sum. */
+static const double SAFE_MAX = 0x1p1022;
 
 /* Histograms of a group at one step. */
 typedef struct FoldHist {
@@ -23,7 +27,8 @@ typedef struct Fold {
     bool full;         /* has one at every step */
     double *value;     /* sum, mean, minimum, count, sum of squares */
     double *comp;      /* of a compensated sum */
-    double *count;     /* avg, stddev */
+    double *count;     /* avg, stddev: those not in `all` */
+    double all;        /* count, avg: series that had a float at every step */
     double *mean;      /* stddev */
     uint64_t *running; /* avg: value is a mean, for the sum would be infinite */
     FoldHist *hists;   /* NULL: none so far */
@@ -71,23 +76,11 @@ static Fold *fold_new(const FoldWork *work, Arena *arena) {
 
 /* ---- floats ---- */
 
-/* The error of a sum without a branch; as exact as the branching form. */
-static void add_full(double *restrict sum, double *restrict comp, const double *restrict v,
-                     uint32_t steps) {
-    for (uint32_t s = 0; s < steps; s++) {
-        double t = sum[s] + v[s], part = t - sum[s];
-        double lost = (sum[s] - (t - part)) + (v[s] - part);
-
-        comp[s] = fabs(t) <= 0x1.fffffffffffffp1023 || t != t ? comp[s] + lost : 0;
-        sum[s] = t;
-    }
-}
-
 static void fold_sum(const FoldWork *work, Fold *fold, const Column *column) {
     uint32_t words = grid_words(work->grid);
 
     if (column->full && fold->full) {
-        add_full(fold->value, fold->comp, column->values, work->grid->steps);
+        simd_add(fold->value, fold->comp, column->values, work->grid->steps);
         return;
     }
     BITS_EACH(s, column->present, words) {
@@ -101,7 +94,7 @@ static void fold_sum(const FoldWork *work, Fold *fold, const Column *column) {
 }
 
 static void avg_one(Fold *fold, uint32_t s, double v) {
-    double n = ++fold->count[s];
+    double n = ++fold->count[s] + fold->all;
 
     if (n == 1) {
         fold->value[s] = v;
@@ -126,15 +119,23 @@ static void avg_one(Fold *fold, uint32_t s, double v) {
 }
 
 static void fold_avg(const FoldWork *work, Fold *fold, const Column *column) {
-    uint32_t words = grid_words(work->grid);
+    uint32_t words = grid_words(work->grid), steps = work->grid->steps;
 
+    /* As long as no sum comes near to being infinite, it is just a sum. */
+    if (column->full && fold->full && simd_is_below(column->values, steps, SAFE_MAX) &&
+        simd_is_below(fold->value, steps, SAFE_MAX)) {
+        simd_add(fold->value, fold->comp, column->values, steps);
+        fold->all++;
+        return;
+    }
     BITS_EACH(s, column->present, words) avg_one(fold, s, column->values[s]);
     for (uint32_t w = 0; w < words; w++) fold->seen[w] |= column->present[w];
+    fold->full = bits_are_full(fold->seen, steps) && !bits_any(fold->running, words);
 }
 
 static void fold_count(const FoldWork *work, Fold *fold, const Column *column) {
     if (column->full) {
-        for (uint32_t s = 0; s < work->grid->steps; s++) fold->value[s]++;
+        fold->all++;
     } else {
         BITS_EACH(s, column->present, grid_words(work->grid)) fold->value[s]++;
     }
@@ -279,6 +280,15 @@ static ErrCode fold_part(void *context, const StreamPart *part, Worker *worker, 
 }
 
 /* ---- merging parts ---- */
+
+/* Counts of steps that series without gaps were not counted in one by one. */
+static void spread_counts(const FoldWork *work, Fold *fold) {
+    double *counts = work->op == PROMQL_AVG ? fold->count : fold->value;
+
+    if (fold->all == 0) return;
+    for (uint32_t s = 0; s < work->grid->steps; s++) counts[s] += fold->all;
+    fold->all = 0;
+}
 
 static void merge_avg(Fold *to, const Fold *from, uint32_t s) {
     double n = to->count[s] + from->count[s], sum = to->value[s], comp = to->comp[s];
@@ -466,6 +476,7 @@ static ErrCode fold_all(FoldWork *work, Vector *out, Error *err) {
             Fold *fold = work->folds[p] == NULL ? NULL : work->folds[p][g];
 
             if (fold == NULL) continue;
+            spread_counts(work, fold);
             if (total == NULL)
                 total = fold;
             else

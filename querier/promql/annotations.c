@@ -16,10 +16,7 @@ struct Annotation {
     Str text;
     uint32_t node;
     AnnotationKind kind;
-    /* FORCED_MONOTONICITY only */
-    uint64_t times;
-    int64_t min_ms, max_ms;
-    double min_bucket, max_bucket, max_diff;
+    MonotonicityFixes fixes; /* FORCED_MONOTONICITY only */
 };
 
 enum { TABLE_SIZE = 256, TEXT_MAX = 64 << 10 };
@@ -200,38 +197,30 @@ void annotate_type(Annotations *a, uint32_t node, Str type, Str name) {
     end(a, ANNOTATION_MAYBE_NOT_COUNTER_TYPE, node, &text);
 }
 
-static void add_fixes(Annotation *to, const Annotation *more) {
+void monotonicity_add(MonotonicityFixes *to, const MonotonicityFixes *more) {
+    if (more->times == 0) return;
     if (to->times == 0) {
-        to->min_ms = more->min_ms;
-        to->max_ms = more->max_ms;
-        to->min_bucket = more->min_bucket;
-        to->max_bucket = more->max_bucket;
-        to->max_diff = more->max_diff;
-    } else {
-        to->min_ms = MIN(to->min_ms, more->min_ms);
-        to->max_ms = MAX(to->max_ms, more->max_ms);
-        to->min_bucket = fmin(to->min_bucket, more->min_bucket);
-        to->max_bucket = fmax(to->max_bucket, more->max_bucket);
-        to->max_diff = fmax(to->max_diff, more->max_diff);
+        *to = *more;
+        return;
     }
     to->times += more->times;
+    to->min_ms = MIN(to->min_ms, more->min_ms);
+    to->max_ms = MAX(to->max_ms, more->max_ms);
+    to->min_bucket = fmin(to->min_bucket, more->min_bucket);
+    to->max_bucket = fmax(to->max_bucket, more->max_bucket);
+    to->max_diff = fmax(to->max_diff, more->max_diff);
 }
 
-void annotate_monotonicity(Annotations *a, uint32_t node, Str name, const MonotonicityFix *fix) {
-    Annotation one = {.times = 1,
-                      .min_ms = fix->time_ms,
-                      .max_ms = fix->time_ms,
-                      .min_bucket = fix->min_bucket,
-                      .max_bucket = fix->max_bucket,
-                      .max_diff = fix->max_diff};
+void annotate_monotonicity(Annotations *a, uint32_t node, Str name,
+                           const MonotonicityFixes *fixes) {
     Annotation *made;
     Buf text;
 
-    if (a == NULL) return;
+    if (a == NULL || fixes->times == 0) return;
     begin(&text, ANNOTATION_FORCED_MONOTONICITY);
     append_for_name(&text, name);
     made = end(a, ANNOTATION_FORCED_MONOTONICITY, node, &text);
-    if (made != NULL) add_fixes(made, &one);
+    if (made != NULL) monotonicity_add(&made->fixes, fixes);
 }
 
 void annotations_merge(Annotations *to, const Annotations *from, int64_t shift) {
@@ -239,7 +228,7 @@ void annotations_merge(Annotations *to, const Annotations *from, int64_t shift) 
     for (const Annotation *one = from->first; one != NULL; one = one->next) {
         Annotation *made = intern(to, one->kind, (uint32_t)(one->node + shift), one->text);
 
-        if (made != NULL && one->times > 0) add_fixes(made, one);
+        if (made != NULL) monotonicity_add(&made->fixes, &one->fixes);
     }
 }
 
@@ -254,7 +243,7 @@ static void append_time(Buf *out, int64_t ms) {
     buf_append_str(out, str_of(text));
 }
 
-static void append_details(Buf *out, const Annotation *a) {
+static void append_details(Buf *out, const MonotonicityFixes *a) {
     buf_append_str(out, STR(", from buckets "));
     go_append_g(out, a->min_bucket);
     buf_append_str(out, STR(" to "));
@@ -299,7 +288,7 @@ static bool texts_of(const Annotations *a, bool warnings, Str query, const uint3
         }
         buf_clear(&text);
         buf_append_str(&text, one->text);
-        if (one->times > 0) append_details(&text, one);
+        if (one->fixes.times > 0) append_details(&text, &one->fixes);
         append_position(&text, query, positions[one->node]);
         out[*count] = str_dup(arena, buf_str(&text));
         if (out[*count].ptr == NULL) break;

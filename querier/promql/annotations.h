@@ -70,11 +70,14 @@ void annotate_bad_bucket(Annotations *a, uint32_t node, Str label, Str name);
 void annotate_ratio(Annotations *a, uint32_t node, double ratio, double capped);
 void annotate_type(Annotations *a, uint32_t node, Str type, Str name);
 
-typedef struct MonotonicityFix {
-    int64_t time_ms;
+/* Classic buckets that had to be made to rise, summed up. */
+typedef struct MonotonicityFixes {
+    uint64_t times; /* 0: none, the others mean nothing */
+    int64_t min_ms, max_ms;
     double min_bucket, max_bucket, max_diff;
-} MonotonicityFix;
-void annotate_monotonicity(Annotations *a, uint32_t node, Str name, const MonotonicityFix *fix);
+} MonotonicityFixes;
+void monotonicity_add(MonotonicityFixes *to, const MonotonicityFixes *more);
+void annotate_monotonicity(Annotations *a, uint32_t node, Str name, const MonotonicityFixes *fixes);
 
 /* Says all of `from` again, at nodes `shift` ids further on. */
 void annotations_merge(Annotations *to, const Annotations *from, int64_t shift);

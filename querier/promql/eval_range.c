@@ -3,8 +3,9 @@
  * function's kernel over all steps.
  */
 #include "querier/promql/range.h"
+#include "querier/promql/simd.h"
 
-enum { CACHE_SIZE = 64, CACHE_BYTES_MAX = 8 << 20 };
+enum { CACHE_SIZE = 64, CACHE_BYTES_MAX = 1 << 20 };
 
 /* What a call keeps in each worker. */
 typedef struct RangeBuffers {
@@ -33,7 +34,7 @@ void range_annotate_operation(const RangeInput *in, AnnotationKind kind, const c
 }
 
 static size_t windows_bytes(const Grid *grid) {
-    return grid->steps * (2 * sizeof(uint32_t) + 4 * sizeof(double)) +
+    return grid->steps * (3 * sizeof(uint32_t) + 5 * sizeof(double)) +
            2 * grid_words(grid) * sizeof(uint64_t);
 }
 
@@ -78,7 +79,7 @@ static void windows_fill(Windows *w, const RangeCall *call, const int64_t *times
 static Windows *float_windows(const RangeCall *call, Worker *worker, RangeBuffers *buffers,
                               const RangeSamples *samples) {
     uint64_t id = samples->times_id;
-    size_t size = MAX(MIN(CACHE_SIZE, CACHE_BYTES_MAX / windows_bytes(&call->grid)), 1);
+    size_t size = MAX(MIN(CACHE_SIZE, CACHE_BYTES_MAX / windows_bytes(&call->grid)), 4);
     Windows *w = &buffers->own;
 
     if (id != 0) {
@@ -107,6 +108,7 @@ static ErrCode read_subquery(const RangeCall *call, size_t i, Worker *worker, Ra
         out->values = column.values;
         out->count = grid->steps;
         out->times_id = call->inner_times_id;
+        out->rising = simd_is_rising(out->values, out->count);
     } else {
         if (buffers->times == NULL) {
             buffers->times = arena_alloc(worker->kept, grid->steps * sizeof(int64_t));

@@ -23,7 +23,7 @@ typedef struct Selector {
     uint32_t stale_slot;
 } Selector;
 
-enum { CACHE_SIZE = 64, CACHE_BYTES_MAX = 4 << 20 };
+enum { CACHE_SIZE = 64, CACHE_BYTES_MAX = 1 << 20 };
 
 /* Where the newest samples are, for the instants of one times_id. */
 typedef struct Latest {
@@ -54,7 +54,7 @@ static Latest *latest_of(const Stream *stream, Worker *worker, SelectorBuffers *
     const Selector *selector = stream->context;
     const Grid *grid = &stream->grid;
     size_t bytes = grid->steps * sizeof(uint32_t) + grid_words(grid) * sizeof(uint64_t);
-    size_t size = MAX(MIN(CACHE_SIZE, CACHE_BYTES_MAX / bytes), 1);
+    size_t size = MAX(MIN(CACHE_SIZE, CACHE_BYTES_MAX / bytes), 4);
     uint64_t mixed = times_id * UINT64_C(0x9e3779b97f4a7c15);
     Latest *entry =
         times_id == 0 ? &buffers->cache[CACHE_SIZE] : &buffers->cache[(mixed >> 32) % size];

@@ -117,49 +117,72 @@ static ErrCode find_sources(HistogramWork *work, Error *err) {
 
 /* ---- one step ---- */
 
-static void classic_step(const HistogramWork *work, const Source *source, ClassicBucket *buckets,
-                         size_t n, uint32_t result, uint32_t step, Worker *worker) {
+typedef struct SourceStep {
+    const HistogramWork *work;
+    const Source *source;
+    Worker *worker;
+    Column *results; /* of the source, per quantile */
+    uint32_t step;
+    MonotonicityFixes fixes;
+} SourceStep;
+
+static void classic_step(SourceStep *at, ClassicBucket *buckets, size_t n) {
+    const HistogramWork *work = at->work;
+
     for (uint32_t k = 0; k < work->q_count; k++) {
-        Column *out = &work->columns[result + k];
+        Column *out = &at->results[k];
         ClassicBucket *copy = buckets + n;
         ClassicFix fix = {0};
         double v;
 
         memcpy(copy, buckets, n * sizeof *copy);
-        v = work->fraction ? classic_fraction(work->lower[step], work->upper[step], copy, n)
-                           : classic_quantile(work->q[k][step], copy, n, &fix);
+        v = work->fraction ? classic_fraction(work->lower[at->step], work->upper[at->step], copy, n)
+                           : classic_quantile(work->q[k][at->step], copy, n, &fix);
         if (fix.forced) {
-            MonotonicityFix told = {grid_time(work->grid, step), fix.min_bucket, fix.max_bucket,
-                                    fix.max_diff};
+            int64_t time = grid_time(work->grid, at->step);
 
-            annotate_monotonicity(worker->annotations, work->arg->id,
-                                  metric_name(work->eval, source->labels), &told);
+            monotonicity_add(&at->fixes, &(MonotonicityFixes){1, time, time, fix.min_bucket,
+                                                              fix.max_bucket, fix.max_diff});
         }
-        out->values[step] = v;
-        bits_set(out->present, step);
+        out->values[at->step] = v;
+        bits_set(out->present, at->step);
     }
 }
 
-static void native_step(const HistogramWork *work, const Source *source, const Hist *h,
-                        uint32_t result, uint32_t step, Worker *worker) {
-    Str name = metric_name(work->eval, source->labels);
+static void native_step(const SourceStep *at, const Hist *h) {
+    const HistogramWork *work = at->work;
+    Annotations *annotations = at->worker->annotations;
+    Str name = metric_name(work->eval, at->source->labels);
 
     for (uint32_t k = 0; k < work->q_count; k++) {
-        Column *out = &work->columns[result + k];
+        Column *out = &at->results[k];
         HistNanInfo info = {0};
         bool has_nan = false;
 
-        out->values[step] = work->fraction
-                                ? hist_fraction(work->lower[step], work->upper[step], h, &has_nan)
-                                : hist_quantile(work->q[k][step], h, &info);
-        bits_set(out->present, step);
+        out->values[at->step] = work->fraction ? hist_fraction(work->lower[at->step],
+                                                               work->upper[at->step], h, &has_nan)
+                                               : hist_quantile(work->q[k][at->step], h, &info);
+        bits_set(out->present, at->step);
         if (info.result_is_nan)
-            annotate_for_name(worker->annotations, ANNOTATION_QUANTILE_NAN, work->arg->id, name);
+            annotate_for_name(annotations, ANNOTATION_QUANTILE_NAN, work->arg->id, name);
         if (info.result_is_skewed)
-            annotate_for_name(worker->annotations, ANNOTATION_QUANTILE_SKEWED, work->arg->id, name);
-        if (has_nan)
-            annotate_for_name(worker->annotations, ANNOTATION_FRACTION_NAN, work->arg->id, name);
+            annotate_for_name(annotations, ANNOTATION_QUANTILE_SKEWED, work->arg->id, name);
+        if (has_nan) annotate_for_name(annotations, ANNOTATION_FRACTION_NAN, work->arg->id, name);
     }
+}
+
+/* The buckets of a source at a step, by bound. */
+static size_t gather_buckets(const SourceStep *at, ClassicBucket *buckets) {
+    const HistogramWork *work = at->work;
+    size_t n = 0;
+
+    for (uint32_t m = at->source->begin; m < at->source->end; m++) {
+        const Column *column = &work->in.columns[work->members[m].series];
+
+        if (column_has(column, at->step))
+            buckets[n++] = (ClassicBucket){work->members[m].upper, column->values[at->step]};
+    }
+    return n;
 }
 
 static ErrCode source_part(void *context, const StreamPart *part, Worker *worker, Error *err) {
@@ -169,30 +192,30 @@ static ErrCode source_part(void *context, const StreamPart *part, Worker *worker
         const Source *source = &work->sources[i];
         const Column *native = source->has_native ? &work->in.columns[source->native] : NULL;
         uint32_t members = source->end - source->begin;
+        SourceStep at = {.work = work,
+                         .source = source,
+                         .worker = worker,
+                         .results = work->columns + i * work->q_count};
         ClassicBucket *buckets;
+        Str name = metric_name(work->eval, source->labels);
 
         arena_reset(worker->series);
         buckets = arena_alloc(worker->series, (size_t)(members + 1) * 2 * sizeof *buckets);
         if (buckets == NULL) return eval_out_of_memory(err);
-        for (uint32_t s = 0; s < work->grid->steps; s++) {
-            const Hist *h = native == NULL ? NULL : native->hists[s];
-            size_t n = 0;
+        for (; at.step < work->grid->steps; at.step++) {
+            const Hist *h = native == NULL ? NULL : native->hists[at.step];
+            size_t n = gather_buckets(&at, buckets);
 
-            for (uint32_t m = source->begin; m < source->end; m++) {
-                const Column *column = &work->in.columns[work->members[m].series];
-
-                if (column_has(column, s))
-                    buckets[n++] = (ClassicBucket){work->members[m].upper, column->values[s]};
-            }
             if (n > 0 && h != NULL)
                 annotate_for_name(worker->annotations, ANNOTATION_MIXED_CLASSIC_NATIVE,
-                                  work->arg->id, metric_name(work->eval, source->labels));
+                                  work->arg->id, name);
             else if (n > 0)
-                classic_step(work, source, buckets, n, (uint32_t)i * work->q_count, s, worker);
+                classic_step(&at, buckets, n);
             else if (h != NULL)
-                native_step(work, source, h, (uint32_t)i * work->q_count, s, worker);
+                native_step(&at, h);
             TRY(worker_check(worker, members * 4, err));
         }
+        annotate_monotonicity(worker->annotations, work->arg->id, name, &at.fixes);
     }
     return ERR_OK;
 }

@@ -3,6 +3,7 @@
  */
 #include "querier/promql/kahan.h"
 #include "querier/promql/range.h"
+#include "querier/promql/simd.h"
 
 /* ---- count, present, absent ---- */
 
@@ -60,29 +61,66 @@ ErrCode kernel_edge(const RangeInput *in, Column *out, Error *err) {
     return ERR_OK;
 }
 
-/* ---- min, max, their times, stddev, stdvar: one window after the other ---- */
+/* Histograms beside floats are left out, and the user told. */
+static void annotate_ignored(const RangeInput *in, uint32_t step) {
+    if (has_hists(in, step)) range_annotate_name(in, ANNOTATION_HISTOGRAM_IGNORED_IN_RANGE);
+}
+
+/* ---- min, max and their times ---- */
+
+/* The samples of a window that may still be the extreme one of a later window: each is better than
+ * all after it. Windows only move on, so that a sample comes and goes once. */
+typedef struct Candidates {
+    uint32_t *at;
+    uint32_t head, tail;
+} Candidates;
+
+static void add_candidate(Candidates *c, const double *v, uint32_t i, bool max) {
+    if (isnan(v[i])) return;
+    /* Of equal values the later one stays: ts_of_max_over_time() wants that one. */
+    while (c->tail > c->head &&
+           (max ? v[c->at[c->tail - 1]] <= v[i] : v[c->at[c->tail - 1]] >= v[i]))
+        c->tail--;
+    c->at[c->tail++] = i;
+}
+
+ErrCode kernel_extreme(const RangeInput *in, Column *out, Error *err) {
+    const Windows *w = in->windows;
+    const double *v = in->samples.values;
+    PromqlFunctionId id = in->call->id;
+    bool max = id == PROMQL_FN_MAX_OVER_TIME || id == PROMQL_FN_TS_OF_MAX_OVER_TIME;
+    bool time = id == PROMQL_FN_TS_OF_MAX_OVER_TIME || id == PROMQL_FN_TS_OF_MIN_OVER_TIME;
+    Candidates c = {arena_alloc(in->worker->series, MAX(in->samples.count, 1) * sizeof(uint32_t)),
+                    0, 0};
+    uint32_t added = 0;
+
+    if (c.at == NULL) return eval_out_of_memory(err);
+    memcpy(out->present, w->any, grid_words(&in->call->grid) * sizeof(uint64_t));
+    BITS_EACH(s, w->any, grid_words(&in->call->grid)) {
+        uint32_t best;
+
+        if (added < w->first[s]) {
+            added = w->first[s];
+            c.head = c.tail = 0;
+        }
+        while (added < w->end[s]) add_candidate(&c, v, added++, max);
+        while (c.head < c.tail && c.at[c.head] < w->first[s]) c.head++;
+        /* With nothing but NaNs, the last of them. */
+        best = c.head < c.tail ? c.at[c.head] : w->end[s] - 1;
+        out->values[s] = time ? (double)in->samples.times[best] / 1000 : v[best];
+        annotate_ignored(in, s);
+    }
+    out->full = w->all_any;
+    return ERR_OK;
+}
+
+/* ---- stddev, stdvar: one window after the other ---- */
 
 typedef struct Window {
     const double *values;
     const int64_t *times;
     uint32_t count;
 } Window;
-
-static double extreme(const Window *w, bool max, bool time) {
-    double best = w->values[0];
-    uint32_t at = 0;
-
-    for (uint32_t i = 0; i < w->count; i++) {
-        double v = w->values[i];
-        /* For the time, the last of several equal ones counts. */
-        bool better = max ? (time ? v >= best : v > best) : (time ? v <= best : v < best);
-
-        if (!better && !isnan(best)) continue;
-        best = v;
-        at = i;
-    }
-    return time ? (double)w->times[at] / 1000 : best;
-}
 
 static double variance(const Window *w) {
     double mean = 0, mean_comp = 0, aux = 0, aux_comp = 0;
@@ -96,37 +134,17 @@ static double variance(const Window *w) {
     return (aux + aux_comp) / w->count;
 }
 
-static double window_value(PromqlFunctionId id, const Window *w) {
-    switch (id) {
-    case PROMQL_FN_MAX_OVER_TIME:
-        return extreme(w, true, false);
-    case PROMQL_FN_MIN_OVER_TIME:
-        return extreme(w, false, false);
-    case PROMQL_FN_TS_OF_MAX_OVER_TIME:
-        return extreme(w, true, true);
-    case PROMQL_FN_TS_OF_MIN_OVER_TIME:
-        return extreme(w, false, true);
-    case PROMQL_FN_STDDEV_OVER_TIME:
-        return sqrt(variance(w));
-    default:
-        return variance(w);
-    }
-}
-
-/* Histograms beside floats are left out, and the user told. */
-static void annotate_ignored(const RangeInput *in, uint32_t step) {
-    if (has_hists(in, step)) range_annotate_name(in, ANNOTATION_HISTOGRAM_IGNORED_IN_RANGE);
-}
-
-ErrCode kernel_over_time(const RangeInput *in, Column *out, Error *err) {
+ErrCode kernel_variance(const RangeInput *in, Column *out, Error *err) {
     const Windows *w = in->windows;
+    bool root = in->call->id == PROMQL_FN_STDDEV_OVER_TIME;
 
     BITS_EACH(s, w->any, grid_words(&in->call->grid)) {
         Window window = {in->samples.values + w->first[s], in->samples.times + w->first[s],
                          float_count(in, s)};
+        double v = variance(&window);
 
         annotate_ignored(in, s);
-        put_float(out, s, window_value(in->call->id, &window));
+        put_float(out, s, root ? sqrt(v) : v);
         TRY(worker_check(in->worker, window.count, err));
     }
     out->full = w->all_any;
@@ -170,21 +188,110 @@ static double window_avg(const double *v, uint32_t count) {
     return running ? mean + comp : sum / count + comp / count;
 }
 
-static ErrCode sum_or_avg(const RangeInput *in, Column *out, bool average, Error *err) {
-    const Windows *w = in->windows;
+/* Sums of all samples up to each one, twice as exact as a double: the sum of any window is then a
+ * difference, as exact as a compensated sum unless it is tiny beside what came before. */
+typedef struct Prefix {
+    double *high;
+    double *low;
+    double largest; /* of `high` */
+} Prefix;
 
-    BITS_EACH(s, w->any, grid_words(&in->call->grid)) {
-        const double *v = in->samples.values + w->first[s];
+enum { PREFIX_WINDOWS_MIN = 8 };
+
+static void split_add(double a, double b, double *sum, double *lost) {
+    double part;
+
+    *sum = a + b;
+    part = *sum - a;
+    *lost = (a - (*sum - part)) + (b - part);
+}
+
+/* False: not worth it, or something is not finite. */
+static bool make_prefix(const RangeInput *in, Prefix *out) {
+    const Windows *w = in->windows;
+    size_t count = in->samples.count, last = in->call->grid.steps - 1;
+    double *numbers;
+
+    /* It costs about as much as adding each sample up a few times. */
+    if ((uint64_t)(w->end[last] - w->first[last]) * in->call->grid.steps <
+        PREFIX_WINDOWS_MIN * (uint64_t)count)
+        return false;
+    numbers = arena_alloc(in->worker->series, (count + 1) * 2 * sizeof *numbers);
+    if (numbers == NULL) return false;
+    *out = (Prefix){numbers, numbers + count + 1, 0};
+    out->high[0] = out->low[0] = 0;
+    for (size_t i = 0; i < count; i++) {
+        double sum, lost;
+
+        split_add(out->high[i], in->samples.values[i], &sum, &lost);
+        split_add(sum, lost + out->low[i], &out->high[i + 1], &out->low[i + 1]);
+        out->largest = fmax(out->largest, fabs(out->high[i + 1]));
+    }
+    return isfinite(out->high[count]) && isfinite(out->low[count]) && isfinite(out->largest);
+}
+
+/* NaN when the difference would not be exact enough. */
+static double prefix_sum(const Prefix *prefix, uint32_t first, uint32_t end) {
+    double sum, lost;
+
+    split_add(prefix->high[end], -prefix->high[first], &sum, &lost);
+    sum += lost + (prefix->low[end] - prefix->low[first]);
+    return fabs(sum) >= prefix->largest * 0x1p-45 || sum == 0 ? sum : NAN;
+}
+
+static ErrCode sum_step(const RangeInput *in, uint32_t s, bool average, Column *out, Error *err) {
+    const double *v = in->samples.values + in->windows->first[s];
+    uint32_t count = float_count(in, s);
+
+    put_float(out, s, average ? window_avg(v, count) : window_sum(v, count));
+    return worker_check(in->worker, count, err);
+}
+
+/* Four steps at once, when their windows have as many samples. */
+static bool sum_four(const RangeInput *in, uint32_t s, bool average, Column *out) {
+    const Windows *w = in->windows;
+    const double *v[4], *values = in->samples.values;
+    uint32_t count = float_count(in, s);
+    double sum[4], comp[4];
+
+    if (in->hist_windows != NULL || s + 4 > in->call->grid.steps || count == 0) return false;
+    for (uint32_t k = 0; k < 4; k++) {
+        if (float_count(in, s + k) != count) return false;
+        v[k] = values + w->first[s + k];
+    }
+    simd_sum4(v, count, sum, comp);
+    for (uint32_t k = 0; k < 4; k++)
+        if (!isfinite(sum[k])) return false;
+    for (uint32_t k = 0; k < 4; k++)
+        put_float(out, s + k, average ? sum[k] / count + comp[k] / count : sum[k] + comp[k]);
+    return true;
+}
+
+static ErrCode sum_or_avg(const RangeInput *in, Column *out, bool average, Error *err) {
+    Prefix prefix = {0};
+    bool has_prefix = make_prefix(in, &prefix);
+
+    for (uint32_t s = 0; s < in->call->grid.steps; s++) {
         uint32_t count = float_count(in, s);
 
+        if (count == 0) continue;
         if (has_hists(in, s)) {
             range_annotate_name(in, ANNOTATION_MIXED_FLOATS_HISTOGRAMS);
-            continue;
+        } else if (has_prefix) {
+            double sum = prefix_sum(&prefix, in->windows->first[s], in->windows->end[s]);
+
+            if (isnan(sum) || sum == 0)
+                TRY(sum_step(in, s, average, out, err));
+            else
+                put_float(out, s, average ? sum / count : sum);
+        } else if (sum_four(in, s, average, out)) {
+            s += 3;
+            TRY(worker_check(in->worker, count * 4, err));
+        } else {
+            TRY(sum_step(in, s, average, out, err));
         }
-        put_float(out, s, average ? window_avg(v, count) : window_sum(v, count));
-        TRY(worker_check(in->worker, count, err));
     }
-    out->full = w->all_any && in->hist_windows == NULL;
+    out->full = in->windows->all_any && in->hist_windows == NULL;
     return in->hist_windows == NULL ? ERR_OK : kernel_hist_sum(in, out, average, err);
 }
 
@@ -425,9 +532,10 @@ RangeKernel range_kernel(PromqlFunctionId id) {
     case PROMQL_FN_MIN_OVER_TIME:
     case PROMQL_FN_TS_OF_MAX_OVER_TIME:
     case PROMQL_FN_TS_OF_MIN_OVER_TIME:
+        return kernel_extreme;
     case PROMQL_FN_STDDEV_OVER_TIME:
     case PROMQL_FN_STDVAR_OVER_TIME:
-        return kernel_over_time;
+        return kernel_variance;
     case PROMQL_FN_SUM_OVER_TIME:
         return kernel_sum;
     case PROMQL_FN_AVG_OVER_TIME:

@@ -7,41 +7,80 @@
  * are found once per series and only those inside a window are looked at.
  */
 #include "querier/promql/range.h"
+#include "querier/promql/simd.h"
+
+static void find_runs(Windows *w, uint32_t steps) {
+    w->run_count = 0;
+    if (!w->all_two) return;
+    for (uint32_t s = 0; s < steps; s++)
+        if (s == 0 || w->first[s] != w->first[s - 1] + 1 || w->end[s] != w->end[s - 1] + 1)
+            w->runs[w->run_count++] = s;
+    w->runs[w->run_count] = steps;
+    if (w->run_count > steps / 8 + 1) w->run_count = 0;
+}
+
+/* A window as rate() sees it: how long before the step its first and last samples are. */
+typedef struct RateWindow {
+    int64_t first, last;
+    uint32_t count;
+} RateWindow;
+
+static void rate_step(const RangeCall *call, const RateWindow *window, Windows *w, uint32_t s) {
+    double sampled = (double)(window->first - window->last) / 1000;
+    double average = sampled / (double)(window->count - 1), threshold = average * 1.1;
+    double start_gap = (double)(call->range_ms - window->first) / 1000;
+    double end_gap = (double)window->last / 1000;
+
+    /* Samples that end well before the range does: the series does, too. */
+    if (start_gap >= threshold) start_gap = average / 2;
+    if (end_gap >= threshold) end_gap = average / 2;
+    w->sampled[s] = sampled;
+    w->start_gap[s] = start_gap;
+    w->end_gap[s] = end_gap;
+    w->factor[s] = (sampled + start_gap + end_gap) / sampled;
+    if (call->id == PROMQL_FN_RATE) w->factor[s] /= range_seconds(call);
+    /* A little more, so that no rounding leaves one out: it is looked at closely later. */
+    w->gap[s] = start_gap / sampled * (1 + 1e-9);
+}
 
 static ErrCode make_rate(const RangeInput *in, Error *err) {
     const RangeCall *call = in->call;
     Windows *w = in->windows;
     const int64_t *times = in->samples.times;
-    double seconds = range_seconds(call);
+    RateWindow window = {0};
+    uint32_t made = 0;
 
     if (w->has_rate) return ERR_OK;
     if (w->sampled == NULL) {
-        double *numbers = arena_alloc(in->worker->kept, call->grid.steps * 4 * sizeof *numbers);
+        double *numbers = arena_alloc(in->worker->kept, call->grid.steps * 5 * sizeof *numbers);
 
-        if (numbers == NULL) return eval_out_of_memory(err);
+        w->runs = arena_alloc(in->worker->kept, (call->grid.steps + 1) * sizeof(uint32_t));
+        if (numbers == NULL || w->runs == NULL) return eval_out_of_memory(err);
         w->sampled = numbers;
         w->start_gap = numbers + call->grid.steps;
         w->end_gap = numbers + 2 * (size_t)call->grid.steps;
         w->factor = numbers + 3 * (size_t)call->grid.steps;
+        w->gap = numbers + 4 * (size_t)call->grid.steps;
     }
     BITS_EACH(s, w->two, grid_words(&call->grid)) {
         int64_t until = step_time(&call->steps, s);
-        int64_t first = times[w->first[s]], last = times[w->end[s] - 1];
-        double sampled = (double)(last - first) / 1000;
-        double average = sampled / (double)(w->end[s] - w->first[s] - 1);
-        double start_gap = (double)(first - (until - call->range_ms)) / 1000;
-        double end_gap = (double)(until - last) / 1000;
-        double threshold = average * 1.1;
+        RateWindow here = {until - times[w->first[s]], until - times[w->end[s] - 1],
+                           w->end[s] - w->first[s]};
 
-        /* Samples that end well before the range does: the series does, too. */
-        if (start_gap >= threshold) start_gap = average / 2;
-        if (end_gap >= threshold) end_gap = average / 2;
-        w->sampled[s] = sampled;
-        w->start_gap[s] = start_gap;
-        w->end_gap[s] = end_gap;
-        w->factor[s] = (sampled + start_gap + end_gap) / sampled;
-        if (call->id == PROMQL_FN_RATE) w->factor[s] /= seconds;
+        /* With regular scrapes all steps are alike. */
+        if (here.first == window.first && here.last == window.last && here.count == window.count) {
+            w->sampled[s] = w->sampled[made];
+            w->start_gap[s] = w->start_gap[made];
+            w->end_gap[s] = w->end_gap[made];
+            w->factor[s] = w->factor[made];
+            w->gap[s] = w->gap[made];
+            continue;
+        }
+        window = here;
+        made = s;
+        rate_step(call, &window, w, s);
     }
+    find_runs(w, call->grid.steps);
     w->has_rate = true;
     return ERR_OK;
 }
@@ -55,13 +94,6 @@ static uint32_t find_resets(const double *v, uint32_t begin, uint32_t end, uint3
         n += v[i] < v[i - 1];
     }
     return n;
-}
-
-static bool has_resets(const double *v, size_t count) {
-    bool any = false;
-
-    for (size_t i = 1; i < count; i++) any |= v[i] < v[i - 1];
-    return any;
 }
 
 /* What the increase is multiplied by when the counter started inside the start gap. */
@@ -78,22 +110,50 @@ static inline double counter_step(const RangeInput *in, uint32_t s, double first
     const Windows *w = in->windows;
     double factor = w->factor[s];
 
-    /* Whether the counter starts inside the gap, without a division, and a little too often. */
-    if (UNLIKELY(increase > 0 && first >= 0 &&
-                 first * w->sampled[s] <= increase * w->start_gap[s] * (1 + 1e-9)))
+    if (UNLIKELY(first < increase * w->gap[s] && increase > 0 && first >= 0))
         factor = factor_from_zero(in, s, first, increase);
     return increase * factor;
 }
 
-static void rate_all_steps(const RangeInput *in, Column *out) {
+static void rate_steps(const RangeInput *in, uint32_t begin, uint32_t end, Column *out) {
     const Windows *w = in->windows;
     const double *v = in->samples.values;
 
-    for (uint32_t s = 0; s < in->call->grid.steps; s++) {
+    for (uint32_t s = begin; s < end; s++) {
         double first = v[w->first[s]], last = v[w->end[s] - 1];
 
         out->values[s] = counter_step(in, s, first, last - first);
     }
+}
+
+/* Steps whose windows move by one sample each are plain arithmetic on columns, but for blocks in
+ * which a counter starts near zero. */
+static void rate_run(const RangeInput *in, uint32_t begin, uint32_t end, Column *out) {
+    const Windows *w = in->windows;
+    const double *v = in->samples.values;
+
+    for (uint32_t s = begin; s < end; s += 4096) {
+        uint32_t count = MIN(end - s, 4096);
+        uint64_t flags = 0;
+
+        simd_rate(v + w->first[s], v + w->end[s] - 1, w->factor + s, w->gap + s, out->values + s,
+                  count, &flags);
+        for (; flags != 0; flags &= flags - 1) {
+            uint32_t block = s + (uint32_t)__builtin_ctzll(flags) * 64;
+
+            rate_steps(in, block, MIN(block + 64, end), out);
+        }
+    }
+}
+
+static void rate_all_steps(const RangeInput *in, Column *out) {
+    const Windows *w = in->windows;
+
+    if (w->run_count == 0) {
+        rate_steps(in, 0, in->call->grid.steps, out);
+        return;
+    }
+    for (uint32_t r = 0; r < w->run_count; r++) rate_run(in, w->runs[r], w->runs[r + 1], out);
 }
 
 static void rate_with_resets(const RangeInput *in, const uint32_t *resets, uint32_t reset_count,
@@ -126,7 +186,7 @@ static ErrCode rate_floats(const RangeInput *in, Column *out, Error *err) {
         out->values[s] = (v[w->end[s] - 1] - v[w->first[s]]) * w->factor[s];
         return ERR_OK;
     }
-    if (!has_resets(v, in->samples.count) && w->all_two) {
+    if (in->samples.rising && w->all_two) {
         rate_all_steps(in, out);
     } else {
         size_t count = in->samples.count;

@@ -19,7 +19,13 @@ typedef struct Windows {
     double *sampled;   /* from first to last sample */
     double *start_gap; /* to extrapolate over, before and after */
     double *end_gap;
-    double *factor; /* what the increase is multiplied by when the start gap is taken whole */
+    double *factor; /* for the increase, when the start gap is taken whole */
+    double *gap;    /* a counter whose first value is less than this part of its increase started
+                     * in the start gap */
+    /* Runs of steps whose windows move by one sample each: run r is [runs[r], runs[r + 1]). None:
+     * too many of them to be worth it. */
+    uint32_t *runs;
+    uint32_t run_count;
 } Windows;
 
 typedef struct RangeCall RangeCall;
@@ -86,7 +92,8 @@ ErrCode kernel_rate(const RangeInput *in, Column *out, Error *err);  /* rate, in
 ErrCode kernel_irate(const RangeInput *in, Column *out, Error *err); /* irate, idelta */
 ErrCode kernel_changes(const RangeInput *in, Column *out, Error *err);
 ErrCode kernel_resets(const RangeInput *in, Column *out, Error *err);
-ErrCode kernel_over_time(const RangeInput *in, Column *out, Error *err);
+ErrCode kernel_extreme(const RangeInput *in, Column *out, Error *err);  /* min, max, ts_of_* */
+ErrCode kernel_variance(const RangeInput *in, Column *out, Error *err); /* stddev, stdvar */
 ErrCode kernel_count(const RangeInput *in, Column *out, Error *err);
 ErrCode kernel_edge(const RangeInput *in, Column *out, Error *err); /* first, last, ts_of_* */
 ErrCode kernel_sum(const RangeInput *in, Column *out, Error *err);

@@ -1,5 +1,7 @@
 #include "querier/promql/result_json.h"
 
+#include <string.h>
+
 #include "common/base/json.h"
 
 static void append_quoted_value(Buf *out, double v) {
@@ -52,12 +54,62 @@ static void append_metric(const Symbols *symbols, LabelSet labels, Buf *out) {
     buf_append_byte(out, '}');
 }
 
+/* Times as texts: the series of a result usually share them. */
+enum { TIME_TEXT_MAX = 24 };
+typedef struct TimeTexts {
+    const int64_t *times;
+    size_t count;
+    struct {
+        char text[TIME_TEXT_MAX];
+        uint8_t len;
+    } * at;
+    Arena *arena;
+} TimeTexts;
+
+static bool time_texts_make(TimeTexts *texts, const PromqlSeries *series) {
+    Buf text;
+
+    if (texts->times == series->times && texts->count == series->count) return true;
+    texts->at = arena_alloc(texts->arena, MAX(series->count, 1) * sizeof *texts->at);
+    if (texts->at == NULL) return false;
+    buf_init(&text, 0);
+    for (size_t i = 0; i < series->count; i++) {
+        buf_clear(&text);
+        json_append_time_ms(&text, series->times[i]);
+        if (buf_failed(&text)) break;
+        texts->at[i].len = (uint8_t)MIN(text.len, TIME_TEXT_MAX);
+        memcpy(texts->at[i].text, text.ptr, texts->at[i].len);
+    }
+    texts->times = buf_failed(&text) ? NULL : series->times;
+    texts->count = series->count;
+    buf_done(&text);
+    return texts->times != NULL;
+}
+
+/* [1435781451.781,"1.5"] */
 static void append_float(int64_t time, double v, Buf *out) {
     buf_append_byte(out, '[');
     json_append_time_ms(out, time);
     buf_append_byte(out, ',');
     append_quoted_value(out, v);
     buf_append_byte(out, ']');
+}
+
+/* The same with a comma behind it. */
+static void append_point(const TimeTexts *texts, size_t i, double v, Buf *out) {
+    char *start = buf_reserve(out, TIME_TEXT_MAX + JSON_SAMPLE_VALUE_MAX + 8), *at = start;
+
+    if (at == NULL) return;
+    *at++ = '[';
+    memcpy(at, texts->at[i].text, TIME_TEXT_MAX);
+    at += texts->at[i].len;
+    *at++ = ',';
+    *at++ = '"';
+    at = json_put_sample_value(at, v);
+    *at++ = '"';
+    *at++ = ']';
+    *at++ = ',';
+    buf_added(out, (size_t)(at - start));
 }
 
 static void append_histogram(int64_t time, const Hist *h, Buf *out) {
@@ -81,17 +133,30 @@ static void append_sample(const PromqlResult *result, const PromqlSeries *series
     buf_append_byte(out, '}');
 }
 
-static void append_samples(const PromqlSeries *series, Buf *out) {
+static void append_floats(const PromqlSeries *series, const TimeTexts *texts, Buf *out) {
+    bool any = false;
+
+    for (size_t w = 0; w < (series->count + 63) / 64; w++) {
+        uint64_t bits = series->present[w];
+
+        if (bits != 0 && !any) {
+            buf_append_str(out, STR(",\"values\":["));
+            any = true;
+        }
+        for (; bits != 0; bits &= bits - 1) {
+            size_t i = w * 64 + (size_t)__builtin_ctzll(bits);
+
+            append_point(texts, i, series->values[i], out);
+        }
+    }
+    /* The last comma becomes the end. */
+    if (any && !buf_failed(out)) out->ptr[out->len - 1] = ']';
+}
+
+static void append_samples(const PromqlSeries *series, const TimeTexts *texts, Buf *out) {
     bool first = true;
 
-    for (size_t i = 0; i < series->count; i++) {
-        if (!promql_has_float(series, i)) continue;
-        buf_append_str(out, first ? STR(",\"values\":[") : STR(","));
-        first = false;
-        append_float(series->times[i], series->values[i], out);
-    }
-    if (!first) buf_append_byte(out, ']');
-    first = true;
+    append_floats(series, texts, out);
     for (size_t i = 0; series->histograms != NULL && i < series->count; i++) {
         if (series->histograms[i] == NULL) continue;
         buf_append_str(out, first ? STR(",\"histograms\":[") : STR(","));
@@ -102,19 +167,21 @@ static void append_samples(const PromqlSeries *series, Buf *out) {
     buf_append_byte(out, '}');
 }
 
-static void append_result(const PromqlResult *result, const Symbols *symbols, size_t count,
-                          Buf *out) {
+static bool append_result(const PromqlResult *result, const Symbols *symbols, size_t count,
+                          Arena *arena, Buf *out) {
+    TimeTexts texts = {.arena = arena};
+
     switch (result->type) {
     case PROMQL_TYPE_SCALAR:
         append_float(result->time_ms, result->scalar, out);
-        return;
+        return true;
     case PROMQL_TYPE_STRING:
         buf_append_byte(out, '[');
         json_append_time_ms(out, result->time_ms);
         buf_append_byte(out, ',');
         json_append_string(out, result->string);
         buf_append_byte(out, ']');
-        return;
+        return true;
     default:
         break;
     }
@@ -122,12 +189,15 @@ static void append_result(const PromqlResult *result, const Symbols *symbols, si
     for (size_t i = 0; i < count; i++) {
         if (i > 0) buf_append_byte(out, ',');
         append_metric(symbols, result->series[i].labels, out);
-        if (result->type == PROMQL_TYPE_VECTOR)
+        if (result->type == PROMQL_TYPE_VECTOR) {
             append_sample(result, &result->series[i], out);
-        else
-            append_samples(&result->series[i], out);
+            continue;
+        }
+        if (!time_texts_make(&texts, &result->series[i])) return false;
+        append_samples(&result->series[i], &texts, out);
     }
     buf_append_byte(out, ']');
+    return true;
 }
 
 static void append_texts(Str key, const Str *first, size_t first_count, const Str *second,
@@ -161,7 +231,8 @@ ErrCode result_json_write(const PromqlResult *result, const Symbols *symbols, St
     buf_append_str(out, STR("{\"status\":\"success\",\"data\":{\"resultType\":\""));
     buf_append_str(out, str_of(promql_value_type_name(result->type)));
     buf_append_str(out, STR("\",\"result\":"));
-    append_result(result, symbols, count, out);
+    if (!append_result(result, symbols, count, arena, out))
+        return error_set(err, ERR_LIMIT, "the query needs more memory than it may use");
     if (options->stats.len > 0) {
         buf_append_str(out, STR(",\"stats\":"));
         buf_append_str(out, options->stats);

@@ -1,5 +1,7 @@
 #include "querier/promql/select.h"
 
+#include "querier/promql/simd.h"
+
 /* A select that was done, for the next node that wants the same. */
 struct Selected {
     Selected *next;
@@ -94,13 +96,6 @@ typedef struct RangeBuffers {
     size_t capacity;
 } RangeBuffers;
 
-static size_t count_stale(const double *values, size_t count) {
-    size_t stale = 0;
-
-    for (size_t i = 0; i < count; i++) stale += value_is_stale(values[i]);
-    return stale;
-}
-
 static ErrCode drop_stale(Worker *worker, uint32_t slot, RangeSamples *samples, Error *err) {
     RangeBuffers *buffers = worker_slot(worker, slot, sizeof *buffers);
     size_t kept = 0;
@@ -172,7 +167,9 @@ ErrCode select_read_range(const SeriesSet *set, size_t i, Worker *worker, uint32
     *out = (RangeSamples){
         .times = raw.times, .values = raw.values, .count = raw.count, .times_id = raw.times_id};
     TRY(worker_check(worker, (uint32_t)(raw.count + raw.histogram_count * 8), err));
-    if (count_stale(raw.values, raw.count) > 0) TRY(drop_stale(worker, slot, out, err));
+    out->rising = simd_is_rising(raw.values, raw.count);
+    if (!out->rising && simd_has_stale(raw.values, raw.count))
+        TRY(drop_stale(worker, slot, out, err));
     if (raw.histogram_count == 0) return ERR_OK;
     return select_view_hists(worker, &raw, stats_only, out, err);
 }

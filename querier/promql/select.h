@@ -17,6 +17,7 @@ typedef struct RangeSamples {
     const double *values;
     size_t count;
     uint64_t times_id;
+    bool rising; /* no value is less than the one before: no counter was reset */
     const int64_t *hist_times;
     const Hist *hists;
     size_t hist_count;
