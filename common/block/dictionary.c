@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/base/hash.h"
+#include "common/base/random.h"
 #include "common/base/reader.h"
 #include "common/block/index.h"
 
@@ -56,6 +57,7 @@ struct DictionaryBuilder {
     size_t pair_count, pair_capacity;
     Table by_name;
     Table by_pair;
+    uint64_t seed; /* so that no tenant can prepare labels that collide */
 };
 
 static bool table_init(Table *table, Arena *arena) {
@@ -64,14 +66,12 @@ static bool table_init(Table *table, Arena *arena) {
     return table->slots != NULL;
 }
 
-/* The labels of hostile tenants cannot collide on purpose for long: a table lives for one object,
- * and probing is bounded by the series limit. Names are few, so their hashes are not kept. */
-static uint64_t name_hash(Str name) {
-    return hash_str(name);
+static uint64_t name_hash(const DictionaryBuilder *b, Str name) {
+    return hash_bytes_seeded(name.ptr, name.len, b->seed);
 }
 
-static uint64_t pair_hash(uint32_t name, Str value) {
-    return hash_bytes_seeded(value.ptr, value.len, name);
+static uint64_t pair_hash(const DictionaryBuilder *b, uint32_t name, Str value) {
+    return hash_bytes_seeded(value.ptr, value.len, b->seed ^ name);
 }
 
 DictionaryBuilder *dictionary_builder_new(Arena *arena) {
@@ -80,6 +80,7 @@ DictionaryBuilder *dictionary_builder_new(Arena *arena) {
     if (b == NULL || !table_init(&b->by_name, arena) || !table_init(&b->by_pair, arena))
         return NULL;
     b->arena = arena;
+    b->seed = random_u64();
     return b;
 }
 
@@ -110,14 +111,14 @@ static bool names_make_room(DictionaryBuilder *b) {
     grown.slots = ARENA_ARRAY(b->arena, uint32_t, grown.slot_count);
     if (grown.slots == NULL) return false;
     for (size_t i = 0; i < b->name_count; i++)
-        table_put(&grown, name_hash(b->names[i].name), (uint32_t)i);
+        table_put(&grown, name_hash(b, b->names[i].name), (uint32_t)i);
     b->by_name = grown;
     return true;
 }
 
 /* Number of the name, new or known; UINT32_MAX: out of memory. */
 static uint32_t add_name(DictionaryBuilder *b, Str name) {
-    uint64_t hash = name_hash(name);
+    uint64_t hash = name_hash(b, name);
     size_t mask = b->by_name.slot_count - 1;
     BuiltName *grown;
 
@@ -137,7 +138,7 @@ static uint32_t add_name(DictionaryBuilder *b, Str name) {
 
 uint32_t dictionary_add(DictionaryBuilder *b, Str name, Str value) {
     uint32_t name_number = add_name(b, name);
-    uint64_t hash = pair_hash(name_number, value);
+    uint64_t hash = pair_hash(b, name_number, value);
     size_t mask = b->by_pair.slot_count - 1;
     BuiltPair *grown;
 

@@ -4,11 +4,12 @@
  * Neighbours with the same metric name are a group. Within a group every label is a column of
  * value numbers, as wide as that name's values need. The same targets expose many metrics, so the
  * same columns come again and again, and zstd finds them: on the benchmark's 100,000 series a
- * series takes 3 bytes. The metric name leads to its group, the only one that a selector reads.
+ * series takes 0.14 bytes. The metric name leads to its group, the only one that a selector reads.
  *
  *     varint  series, groups, bytes of the heads
- *     heads:  for each group varint metric (value of __name__ plus one, 0 for none), series,
- * labels, then for each label the varint gap of its name from the one after the label before
+ *     heads:  for each group varint metric (value of __name__ plus one, 0 for none), varint series,
+ *             varint labels, then for each label the varint gap of its name's number from the one
+ *             after the label before
  *     columns of the first group, of the second, ...
  */
 #include <string.h>

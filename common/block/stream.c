@@ -61,8 +61,10 @@ static bool is_whole(double v, int64_t *out) {
 
 /* ---------- appending ---------- */
 
+/* Always writes eight bytes and says that only some of them count: no branch, no call. A sample's
+ * control byte, time and value written so stay within STREAM_SAMPLE_BYTES_MAX. */
 static uint8_t *put_le(uint8_t *at, uint64_t v, unsigned bytes) {
-    memcpy(at, &v, bytes);
+    memcpy(at, &v, sizeof v);
     return at + bytes;
 }
 
@@ -227,18 +229,29 @@ size_t stream_append_histogram(StreamState *state, uint8_t *out, int64_t time_ms
 
 /* ---------- decoding ---------- */
 
-/* A signed little-endian integer of `bytes` bytes. */
-static int64_t take_le(Reader *r, unsigned bytes) {
-    uint64_t v = 0;
-    unsigned shift = 64 - 8 * bytes;
+/* Called once a sample, each from one place. */
+#define INLINE inline __attribute__((always_inline))
 
-    if (!reader_has(r, bytes)) return 0;
-    memcpy(&v, r->at, bytes);
+/* The next `bytes` bytes, 1 to 8, in the upper end of a word. */
+static INLINE uint64_t take_high(Reader *r, unsigned bytes) {
+    uint64_t v = 0;
+
+    if (LIKELY(reader_left(r) >= sizeof v)) {
+        memcpy(&v, r->at, sizeof v);
+    } else {
+        if (!reader_has(r, bytes)) return 0;
+        memcpy(&v, r->at, bytes);
+    }
     r->at += bytes;
-    return (int64_t)(v << shift) >> shift;
+    return v << (64 - 8 * bytes);
 }
 
-static bool take_time(Reader *r, unsigned code, int64_t *time, int64_t *delta) {
+/* A signed little-endian integer of `bytes` bytes. */
+static INLINE int64_t take_le(Reader *r, unsigned bytes) {
+    return (int64_t)take_high(r, bytes) >> (64 - 8 * bytes);
+}
+
+static INLINE bool take_time(Reader *r, unsigned code, int64_t *time, int64_t *delta) {
     static const uint8_t bytes[] = {0, 1, 2, 4};
     int64_t next;
 
@@ -255,25 +268,30 @@ static bool take_time(Reader *r, unsigned code, int64_t *time, int64_t *delta) {
     return true;
 }
 
-static bool take_value(Reader *r, unsigned code, double *value) {
-    uint64_t xor = 0;
+/* The value so far, also as the integer that it is while differences follow each other: turning
+ * it back and forth for each sample would take longer than all the rest. */
+typedef struct Value {
+    double value;
+    int64_t whole;
+    bool is_whole; /* `whole` is it */
+} Value;
+
+static INLINE bool take_value(Reader *r, unsigned code, Value *v) {
     unsigned bytes;
 
     if (code == VALUE_SAME) return true;
     if (code <= VALUE_I32) {
-        /* Written only after a whole number, but the bytes may say anything. */
-        int64_t from;
-
-        if (!is_whole(*value, &from)) return false;
-        *value = (double)(from + take_le(r, code));
-        return true;
+        /* Written only between whole numbers, but the bytes may say anything. */
+        if (!v->is_whole && !is_whole(v->value, &v->whole)) return false;
+        v->whole += take_le(r, code);
+        v->is_whole = true;
+        v->value = (double)v->whole;
+        return fabs(v->value) <= WHOLE_MAX;
     }
     if (code > VALUE_XOR_LAST) return false;
     bytes = code - VALUE_XOR;
-    if (!reader_has(r, bytes)) return false;
-    memcpy(&xor, r->at, bytes);
-    r->at += bytes;
-    *value = double_of(bits_of(*value) ^ xor);
+    v->value = double_of(bits_of(v->value) ^ take_high(r, bytes) >> (64 - 8 * bytes));
+    v->is_whole = false;
     return true;
 }
 
@@ -435,33 +453,39 @@ typedef struct Decoded {
 static ErrCode decode_in_arrival_order(Str bytes, uint32_t count, Arena *arena, Decoded *out) {
     Reader r = reader_of(bytes);
     int64_t time = 0, delta = 0;
-    double value = 0;
+    const NativeHistogram **histograms = NULL;
+    bool ascending = true;
+    Value value = {0};
     ErrCode code = ERR_OK;
+    int64_t *times;
+    double *values;
 
     /* Each sample has at least its control byte: a count beyond that is a lie. */
     if (count > bytes.len) return ERR_CORRUPT;
-    *out = (Decoded){.count = count, .ascending = true};
-    out->times = arena_alloc(arena, count * sizeof *out->times);
-    out->values = arena_alloc(arena, count * sizeof *out->values);
-    if (out->times == NULL || out->values == NULL) return ERR_LIMIT;
+    times = arena_alloc(arena, count * sizeof *times);
+    values = arena_alloc(arena, count * sizeof *values);
+    if (times == NULL || values == NULL) return ERR_LIMIT;
     for (uint32_t i = 0; i < count; i++) {
         uint8_t control = reader_u8(&r);
         int64_t before = time;
 
         if (!take_time(&r, control & 7, &time, &delta)) return ERR_CORRUPT;
-        if (i > 0 && time <= before) out->ascending = false;
-        out->times[i] = time;
+        ascending &= i == 0 || time > before;
+        times[i] = time;
         if (control >> 3 == VALUE_HISTOGRAM) {
-            if (out->histograms == NULL)
-                out->histograms = ARENA_ARRAY(arena, const NativeHistogram *, count);
-            if (out->histograms == NULL) return ERR_LIMIT;
-            out->histograms[i] = take_histogram(&r, arena, &code);
+            Reader rest = r; /* a copy, so that the loop's own can stay in registers */
+
+            if (histograms == NULL) histograms = ARENA_ARRAY(arena, const NativeHistogram *, count);
+            if (histograms == NULL) return ERR_LIMIT;
+            histograms[i] = take_histogram(&rest, arena, &code);
             if (code != ERR_OK) return code;
+            r = rest;
         } else if (!take_value(&r, control >> 3, &value)) {
             return ERR_CORRUPT;
         }
-        out->values[i] = value;
+        values[i] = value.value;
     }
+    *out = (Decoded){times, values, histograms, count, ascending};
     return r.failed || !reader_at_end(&r) ? ERR_CORRUPT : ERR_OK;
 }
 

@@ -23,7 +23,8 @@ typedef struct StreamState {
     bool in_order; /* set by the first append; false once a time did not ascend */
 } StreamState;
 
-/* Writes one sample at `out`, which has room for STREAM_SAMPLE_BYTES_MAX; returns bytes written. */
+/* Writes one sample at `out`, which has room for STREAM_SAMPLE_BYTES_MAX and may be scribbled on up
+ * to there; returns the sample's bytes. */
 size_t stream_append(StreamState *state, uint8_t *out, int64_t time_ms, double value);
 /* The most bytes a histogram can take, and its append; the state's `value` is left alone. */
 size_t stream_histogram_bytes_max(const NativeHistogram *h);

@@ -1,6 +1,8 @@
 /* What block.h promises of writing and reading: what was written comes back, and only that. */
 #include "tests/unit/block/model.h"
 
+#include <pthread.h>
+
 typedef struct World {
     Store *store;
     Budget budget;
@@ -479,6 +481,66 @@ static void a_small_cache_evicts_but_never_what_is_in_use(void **state) {
     model_done(&m);
 }
 
+typedef struct Querying {
+    World *w;
+    const Model *m;
+    unsigned number;
+} Querying;
+
+static void *query_again_and_again(void *what) {
+    const Querying *q = what;
+
+    for (unsigned i = 0; i < 30; i++) {
+        CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
+        const ModelTenant *t = &q->m->tenants[(q->number + i) % q->m->tenant_count];
+        BlockSelect select = {t->name, NULL, 0, INT64_MIN, INT64_MAX, false};
+        MetricsSelection selection;
+        const Block *block;
+        Error err = {0};
+        size_t at = 0;
+
+        if (block_open(q->w->cache, STR("o"), 0, arena, &q->w->stats, &block, &err) != ERR_OK ||
+            block_metrics_select(block, &select, arena, &q->w->stats, &selection, &err) != ERR_OK)
+            return "a query failed";
+        for (size_t s = 0; s < t->series_count; s++) {
+            const ChunkSamples *wanted = &t->series[s].samples;
+            ChunkSamples got;
+
+            if (wanted->count + wanted->histogram_count == 0) continue;
+            if (at == selection.series_count ||
+                series_decode(&selection.series[at++], arena, &got, &err) != ERR_OK ||
+                got.count != wanted->count ||
+                memcmp(got.values, wanted->values, got.count * sizeof(double)) != 0)
+                return "a wrong answer";
+        }
+        if (i % 10 == 9) block_cache_forget(q->w->cache, STR("o"));
+    }
+    return NULL;
+}
+
+static void many_threads_share_a_cache_that_is_too_small(void **state) {
+    pthread_t threads[4];
+    Querying queries[4];
+    Model m;
+    World w;
+
+    (void)state;
+    model_make(&m, 4, 200, 50);
+    world_make(&w, &m, KIB(200));
+    for (unsigned i = 0; i < 4; i++) {
+        queries[i] = (Querying){&w, &m, i};
+        assert_int_equal(pthread_create(&threads[i], NULL, query_again_and_again, &queries[i]), 0);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        void *failure;
+
+        assert_int_equal(pthread_join(threads[i], &failure), 0);
+        if (failure != NULL) fail_msg("%s", (char *)failure);
+    }
+    world_done(&w);
+    model_done(&m);
+}
+
 static void a_query_over_its_budget_is_told_so(void **state) {
     Budget budget;
     Model m;
@@ -523,6 +585,7 @@ int main(void) {
         cmocka_unit_test(the_same_input_gives_the_same_bytes),
         cmocka_unit_test(cold_reads_are_three_gets_and_warm_ones_none),
         cmocka_unit_test(a_small_cache_evicts_but_never_what_is_in_use),
+        cmocka_unit_test(many_threads_share_a_cache_that_is_too_small),
         cmocka_unit_test(a_query_over_its_budget_is_told_so),
     };
 

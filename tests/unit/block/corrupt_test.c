@@ -1,5 +1,6 @@
 /* What block.h promises of broken objects: an error that names the object, or the right answer;
  * never a wrong one, and never a read outside. */
+#include "common/store/fault.h"
 #include "tests/unit/block/model.h"
 
 /* Everything a reader can be asked about an object; the first error. */
@@ -126,6 +127,35 @@ static void an_object_of_another_size_than_the_manifest_says_is_refused(void **s
     model_done(&m);
 }
 
+/* Call n of the store fails, brings too little, or brings a wrong byte, for every n. */
+static void a_store_that_fails_or_lies_never_makes_a_wrong_answer(void **state) {
+    static const FaultKind kinds[] = {FAULT_BEFORE, FAULT_TRUNCATE, FAULT_WRONG_BYTES};
+    Error err = {0};
+    Model m;
+
+    (void)state;
+    model_make(&m, 2, 600, 60);
+    assert_true(m.object.len > KIB(64));
+    for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+        for (uint64_t call = 2;; call++) { /* the first call is the put */
+            StoreDriver *faulty = store_driver_fault(store_driver_memory(), call, kinds[k]);
+            CLEANUP(store_free) Store *store = store_new(faulty);
+            ErrCode code;
+
+            assert_ok(store_put(store, STR("o"), buf_str(&m.object), NULL, &err), &err);
+            code = read_all(store, STR("o"), call % 2 == 0 ? 0 : m.object.len, &m, &err);
+            if (store_fault_fired(faulty) == 0) {
+                assert_int_equal(code, ERR_OK);
+                break;
+            }
+            assert_true(code == ERR_OK || code == ERR_UNAVAILABLE || code == ERR_CORRUPT ||
+                        code == ERR_UNSUPPORTED);
+            if (kinds[k] != FAULT_WRONG_BYTES) assert_int_not_equal(code, ERR_OK);
+        }
+    }
+    model_done(&m);
+}
+
 static void an_unknown_version_is_named(void **state) {
     CLEANUP(store_free) Store *store = store_new(store_driver_memory());
     Error err = {0};
@@ -162,6 +192,7 @@ int main(void) {
         cmocka_unit_test(any_flipped_bit_is_noticed),
         cmocka_unit_test(an_object_cut_anywhere_is_refused),
         cmocka_unit_test(an_object_of_another_size_than_the_manifest_says_is_refused),
+        cmocka_unit_test(a_store_that_fails_or_lies_never_makes_a_wrong_answer),
         cmocka_unit_test(an_unknown_version_is_named),
         cmocka_unit_test(a_whole_object_inspects_well),
     };
