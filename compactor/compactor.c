@@ -13,12 +13,19 @@
 #include "common/base/telemetry.h"
 #include "compactor/merge/merge.h"
 
-enum { CHECKPOINT_AT_DELTAS = 32, CACHE_BYTES_MAX = 16 << 20 };
+enum {
+    CHECKPOINT_AT_DELTAS = 32,
+    CACHE_BYTES_MAX = 16 << 20,
+    NEAR_BYTES_MAX = 256 << 20,
+    AVOID_MAX = 64,
+    LATE_MAX = 16,
+};
 
 struct Compactor {
     CompactorOptions options;
     Budget cache_budget;
-    BlockCache *cache; /* for metadata of sources */
+    BlockCache *cache;       /* for metadata of sources */
+    uint64_t near_bytes_max; /* of segments held while they are split */
     pthread_mutex_t run_lock;
 
     pthread_mutex_t thread_lock;
@@ -40,6 +47,10 @@ Compactor *compactor_new(const CompactorOptions *options) {
 
     if (compactor == NULL) return NULL;
     compactor->options = *options;
+    compactor->near_bytes_max = NEAR_BYTES_MAX;
+    if (options->background != NULL && options->background->limit > 0)
+        compactor->near_bytes_max =
+            MIN(compactor->near_bytes_max, (uint64_t)options->background->limit / 4);
     budget_init(&compactor->cache_budget, "compactor", CACHE_BYTES_MAX, options->background);
     compactor->cache = block_cache_new(options->store, &compactor->cache_budget);
     pthread_mutex_init(&compactor->run_lock, NULL);
@@ -74,7 +85,20 @@ void compactor_free(Compactor *compactor) {
     free(compactor);
 }
 
-/* ---- one step of a plan ---- */
+/* ---- a run ---- */
+
+/* What one run learned: it starts afresh with the next. */
+typedef struct Run {
+    Arena *arena;
+    Str avoid[AVOID_MAX]; /* objects that could not be read */
+    size_t avoid_count;
+    size_t sources_max;
+    Error first; /* why the first of them could not */
+} Run;
+
+static ErrCode out_of_memory(Error *err) {
+    return error_set(err, ERR_LIMIT, "compactor: the budget for background work is used up");
+}
 
 static Str block_key(const MergeJob *job, int64_t now_ms, Arena *arena) {
     char id[26];
@@ -84,88 +108,196 @@ static Str block_key(const MergeJob *job, int64_t now_ms, Arena *arena) {
                       signal_name(job->signal), id);
 }
 
-static bool snapshot_has(Manifest *manifest, Str key) {
-    const ManifestSnapshot *snapshot = manifest_snapshot(manifest);
+static bool snapshot_has(const ManifestSnapshot *snapshot, Str key) {
     size_t count;
     const ManifestEntry *entries = manifest_entries(snapshot, &count);
-    bool found = false;
 
-    for (size_t i = 0; i < count && !found; i++) found = str_equal(entries[i].key, key);
-    manifest_snapshot_unref(snapshot);
-    return found;
+    for (size_t i = 0; i < count; i++)
+        if (str_equal(entries[i].key, key)) return true;
+    return false;
 }
 
 /* After a commit that failed for good: what was written for it is nobody's. When it is not known
  * whether the commit happened, objects stay: an orphan costs space, a lost block data. */
-static void discard(Compactor *compactor, const ManifestEntry *entries, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        Error err = {0};
+static void discard(Compactor *compactor, const Str *keys, size_t count) {
+    const ManifestSnapshot *snapshot = manifest_snapshot(compactor->options.manifest);
+    Error err = {0};
 
-        if (snapshot_has(compactor->options.manifest, entries[i].key)) continue;
-        if (store_delete(compactor->options.store, entries[i].key, &err) != ERR_OK)
-            LOG_WARN("an unused block could not be deleted", LOG_STR("key", entries[i].key),
-                     LOG_ERR(&err));
+    for (size_t i = 0; i < count; i++) {
+        if (snapshot_has(snapshot, keys[i])) continue;
+        if (store_delete(compactor->options.store, keys[i], &err) == ERR_OK) continue;
+        LOG_WARN("blocks that nobody uses could not be deleted", LOG_STR("key", keys[i]),
+                 LOG_U64("blocks", count - i), LOG_ERR(&err));
+        break; /* a store that is down would let each of them wait */
     }
+    manifest_snapshot_unref(snapshot);
 }
 
-static ErrCode run_jobs(Compactor *compactor, const Plan *plan, Arena *arena, ManifestEntry *added,
-                        size_t *count, Error *err) {
-    int64_t now_ms = clock_now_ms(compactor->options.clock);
+/* A plan being carried out. */
+typedef struct Work {
+    const Plan *plan;
+    MergeIo io;
+    Arena *arena; /* the plan's; each job has one of its own beside it */
+    ManifestEntry *added;
+    size_t added_count;
+    Str *keys; /* of objects that may have come to be: one for each job that began */
+    size_t key_count;
+    const MergeJob *failed_job;
+    const ManifestEntry *failed_source; /* NULL: not known */
+} Work;
 
-    for (size_t j = 0; j < plan->job_count; j++) {
-        Str key = block_key(&plan->jobs[j], now_ms, arena);
-        bool empty;
+static ErrCode keep_entry(Work *work, const ManifestEntry *entry, Error *err) {
+    ManifestEntry *kept = &work->added[work->added_count];
+    BlockPart *parts = ARENA_ARRAY(work->arena, BlockPart, entry->part_count);
 
-        if (key.ptr == NULL) return error_set(err, ERR_LIMIT, "compactor: out of memory");
-        if (merge_run(compactor->options.store, compactor->cache, &plan->jobs[j], key, now_ms,
-                      arena, &added[*count], &empty, err) != ERR_OK)
-            return error_wrap(err, "merge of %zu objects of tenant " STR_FMT,
-                              plan->jobs[j].source_count, STR_ARG(plan->jobs[j].tenant));
-        if (empty) continue;
-        counter_add(compactor->blocks_written, 1);
-        counter_add(compactor->bytes_written, added[*count].size);
-        *count += 1;
+    if (parts == NULL) return out_of_memory(err);
+    *kept = *entry;
+    kept->parts = parts;
+    for (size_t p = 0; p < entry->part_count; p++) {
+        parts[p] = entry->parts[p];
+        parts[p].tenant = str_dup(work->arena, entry->parts[p].tenant);
+        if (parts[p].tenant.ptr == NULL) return out_of_memory(err);
     }
+    work->added_count++;
     return ERR_OK;
 }
 
-static ErrCode carry_out(Compactor *compactor, const Plan *plan, Error *err) {
+static ErrCode run_job(Compactor *compactor, Work *work, const MergeJob *job, Error *err) {
     CLEANUP(arena_free) Arena *arena = arena_new(0, compactor->options.background);
-    ManifestEntry *added = ARENA_ARRAY(arena, ManifestEntry, plan->job_count);
-    Str *removed = ARENA_ARRAY(arena, Str, plan->replaced_count);
-    size_t count = 0;
+    Str key = block_key(job, clock_now_ms(compactor->options.clock), work->arena);
+    ManifestEntry entry;
+    bool empty;
+
+    if (arena == NULL || key.ptr == NULL) return out_of_memory(err);
+    work->keys[work->key_count++] = key;
+    work->failed_job = job;
+    if (merge_run(&work->io, job, key, arena, &entry, &empty, &work->failed_source, err) != ERR_OK)
+        return error_wrap(err, "merge of %zu objects of tenant " STR_FMT, job->source_count,
+                          STR_ARG(job->tenant));
+    if (empty) return ERR_OK;
+    counter_add(compactor->blocks_written, 1);
+    counter_add(compactor->bytes_written, entry.size);
+    return keep_entry(work, &entry, err);
+}
+
+/* Parts of segments are read from memory where there is room: each segment is one GET then, not
+ * some for each tenant in it. */
+static ErrCode run_jobs(Compactor *compactor, Work *work, Error *err) {
+    CLEANUP(arena_free) Arena *near = arena_new(0, compactor->options.background);
+    CLEANUP(block_cache_free) BlockCache *cache = NULL;
+    const Plan *plan = work->plan;
+
+    work->io = (MergeIo){compactor->options.store, compactor->cache, compactor->options.store};
+    if (plan->kind == PLAN_SPLIT) {
+        if (near == NULL) return out_of_memory(err);
+        TRY(near_store(compactor->options.store, plan->replaced, plan->replaced_count,
+                       compactor->near_bytes_max, near, &work->io.from, err));
+        work->io.cache = cache = block_cache_new(work->io.from, &compactor->cache_budget);
+        if (cache == NULL) return out_of_memory(err);
+    }
+    for (size_t j = 0; j < plan->job_count; j++) TRY(run_job(compactor, work, &plan->jobs[j], err));
+    work->failed_job = NULL;
+    return ERR_OK;
+}
+
+static ErrCode carry_out(Compactor *compactor, Work *work, Error *err) {
+    const Plan *plan = work->plan;
+    Str *removed = ARENA_ARRAY(work->arena, Str, plan->replaced_count);
     ErrCode code;
 
-    if (added == NULL || removed == NULL)
-        return error_set(err, ERR_LIMIT, "compactor: out of memory");
+    work->added = ARENA_ARRAY(work->arena, ManifestEntry, plan->job_count);
+    work->keys = ARENA_ARRAY(work->arena, Str, plan->job_count);
+    if (work->added == NULL || work->keys == NULL || removed == NULL) return out_of_memory(err);
     for (size_t i = 0; i < plan->replaced_count; i++) removed[i] = plan->replaced[i]->key;
-    code = run_jobs(compactor, plan, arena, added, &count, err);
+    code = run_jobs(compactor, work, err);
     if (code == ERR_OK) {
-        ManifestChange change = {added, count, removed, plan->replaced_count};
+        ManifestChange change = {work->added, work->added_count, removed, plan->replaced_count};
 
         code = manifest_commit(compactor->options.manifest, &change, NULL, err);
         if (code != ERR_OK && code != ERR_EXISTS) return code;
     }
-    if (code != ERR_OK) {
-        discard(compactor, added, count);
-        return code;
-    }
-    if (plan->kind == PLAN_DROP) counter_add(compactor->dropped, plan->replaced_count);
+    if (code != ERR_OK) discard(compactor, work->keys, work->key_count);
+    if (code == ERR_OK && plan->kind == PLAN_DROP)
+        counter_add(compactor->dropped, plan->replaced_count);
+    return code;
+}
+
+/* ---- objects that cannot be read ---- */
+
+static ErrCode avoid(Run *run, const ManifestEntry *entry, Error *err) {
+    Str key = str_dup(run->arena, entry->key);
+
+    /* So many that something else is wrong. */
+    if (run->avoid_count == AVOID_MAX || key.ptr == NULL) return err->code;
+    if (run->avoid_count == 0) run->first = *err;
+    run->avoid[run->avoid_count++] = key;
+    LOG_ERROR("an object cannot be compacted and stays as it is", LOG_STR("key", key),
+              LOG_ERR(err));
     return ERR_OK;
 }
 
-static ErrCode step(Compactor *compactor, bool *ret_more, Error *err) {
+/* One object that is damaged, or too large for the memory there is, must not keep all others from
+ * being compacted. Returns what ends the run. */
+static ErrCode go_around(Run *run, const Work *work, Error *err) {
+    const MergeJob *job = work->failed_job;
+    bool damaged = err->code == ERR_CORRUPT || err->code == ERR_NOT_FOUND ||
+                   err->code == ERR_INVALID || err->code == ERR_UNSUPPORTED;
+
+    if (job == NULL || (!damaged && err->code != ERR_LIMIT)) return err->code;
+    if (!damaged && work->plan->replaced_count > 2) {
+        run->sources_max = work->plan->replaced_count / 2;
+        return ERR_OK;
+    }
+    if (!damaged && work->plan->kind == PLAN_SPLIT && work->plan->replaced_count == 2) {
+        run->sources_max = 1;
+        return ERR_OK;
+    }
+    if (damaged && work->failed_source != NULL) return avoid(run, work->failed_source, err);
+    for (size_t s = 0; s < job->source_count; s++) TRY(avoid(run, job->sources[s], err));
+    return ERR_OK;
+}
+
+static ErrCode step(Compactor *compactor, Run *run, bool *ret_more, Error *err) {
     CLEANUP(arena_free) Arena *arena = arena_new(0, compactor->options.background);
     const ManifestSnapshot *snapshot = manifest_snapshot(compactor->options.manifest);
-    PlanOptions options = {compactor->options.tenants, clock_now_ms(compactor->options.clock),
-                           compactor->options.block_bytes_max};
+    PlanOptions options = {
+        .tenants = compactor->options.tenants,
+        .now_ms = clock_now_ms(compactor->options.clock),
+        .block_bytes_max = compactor->options.block_bytes_max,
+        .sources_max = run->sources_max,
+        .avoid = run->avoid,
+        .avoid_count = run->avoid_count,
+    };
     Plan plan;
+    Work work = {.plan = &plan, .arena = arena};
     ErrCode code = plan_next(snapshot, &options, arena, &plan, err);
 
     *ret_more = code == ERR_OK && plan.kind != PLAN_NOTHING;
-    if (*ret_more) code = carry_out(compactor, &plan, err);
+    if (*ret_more) {
+        code = carry_out(compactor, &work, err);
+        if (code != ERR_OK && code != ERR_EXISTS) code = go_around(run, &work, err);
+    }
     manifest_snapshot_unref(snapshot);
     return code;
+}
+
+static ErrCode run_steps(Compactor *compactor, Run *run, Error *err) {
+    bool more = true;
+
+    for (unsigned late = 0; more;) {
+        ErrCode code = step(compactor, run, &more, err);
+
+        /* Somebody else merged first: look again. */
+        if (code == ERR_EXISTS && late++ < LATE_MAX) {
+            more = true;
+            TRY(manifest_refresh(compactor->options.manifest, err));
+            continue;
+        }
+        if (code == ERR_EXISTS)
+            return error_set(err, ERR_UNAVAILABLE, "others compact the same objects");
+        TRY(code);
+    }
+    return ERR_OK;
 }
 
 /* ---- deletion ---- */
@@ -203,22 +335,23 @@ static ErrCode delete_removed(Compactor *compactor, Error *err) {
 }
 
 static ErrCode run_locked(Compactor *compactor, Error *err) {
-    bool more = true;
+    CLEANUP(arena_free) Arena *arena = arena_new(0, compactor->options.background);
+    Run run = {.arena = arena};
+    Error step_err = {0};
+    ErrCode code;
 
     TRY(manifest_refresh(compactor->options.manifest, err));
-    while (more) {
-        ErrCode code = step(compactor, &more, err);
-
-        /* Somebody else merged first: look again. */
-        if (code == ERR_EXISTS) {
-            TRY(manifest_refresh(compactor->options.manifest, err));
-            continue;
-        }
-        TRY(code);
+    code = run_steps(compactor, &run, &step_err);
+    if (code == ERR_OK && run.avoid_count > 0) {
+        step_err = run.first;
+        code = run.first.code;
     }
+    /* Also when merging failed: what is due is due. */
     TRY(delete_removed(compactor, err));
-    return manifest_checkpoint(compactor->options.manifest, CHECKPOINT_AT_DELTAS,
-                               compactor->options.grace_ms, err);
+    TRY(manifest_checkpoint(compactor->options.manifest, CHECKPOINT_AT_DELTAS,
+                            compactor->options.grace_ms, err));
+    if (code != ERR_OK && err != NULL) *err = step_err;
+    return code;
 }
 
 ErrCode compactor_run(Compactor *compactor, Error *err) {
@@ -267,7 +400,10 @@ static void *thread_main(void *context) {
 }
 
 ErrCode compactor_start(Compactor *compactor, Error *err) {
-    int failed = pthread_create(&compactor->thread, NULL, thread_main, compactor);
+    int failed;
+
+    compactor->stopping = false;
+    failed = pthread_create(&compactor->thread, NULL, thread_main, compactor);
 
     if (failed != 0) return error_errno(err, failed, "compactor thread");
     compactor->has_thread = true;

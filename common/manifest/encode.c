@@ -17,7 +17,7 @@ enum {
     KIND_CHECKPOINT = 2,
     ENTRY_BYTES_MIN = 13, /* how small they can be: bounds counts */
     PART_BYTES_MIN = 7,
-    LEVEL_MAX = 255,
+    LEVEL_MAX = INT32_MAX,
 };
 #define PAYLOAD_BYTES_MAX (UINT64_C(1) << 30)
 

@@ -17,7 +17,9 @@ typedef struct Source {
 } Source;
 
 typedef struct Merge {
+    const MergeIo *io;
     const MergeJob *job;
+    const ManifestEntry *failed; /* the source that could not be read */
     Source *sources;
     size_t count;
     Arena *series; /* reset with each series */
@@ -29,9 +31,13 @@ static ErrCode out_of_memory(Error *err) {
     return error_set(err, ERR_LIMIT, "compactor: the budget for background work is used up");
 }
 
-static ErrCode advance(Source *source, Error *err) {
-    return block_cursor_next(source->cursor, &source->labels, &source->samples, &source->exemplars,
-                             &source->exemplar_count, &source->more, err);
+static ErrCode advance(Merge *merge, Source *source, Error *err) {
+    ErrCode code =
+        block_cursor_next(source->cursor, &source->labels, &source->samples, &source->exemplars,
+                          &source->exemplar_count, &source->more, err);
+
+    if (code != ERR_OK) merge->failed = merge->job->sources[source - merge->sources];
+    return code;
 }
 
 /* ---- one series ---- */
@@ -138,7 +144,8 @@ static int compare_exemplars(const void *a, const void *b) {
     const SelectedExemplar *x = a, *y = b;
     int order = (x->time_ms > y->time_ms) - (x->time_ms < y->time_ms);
 
-    return order != 0 ? order : str_compare(x->labels, y->labels);
+    if (order == 0) order = str_compare(x->labels, y->labels);
+    return order != 0 ? order : memcmp(&x->value, &y->value, sizeof x->value);
 }
 
 static ErrCode write_exemplars(Merge *merge, Source *const *same, size_t count, Error *err) {
@@ -178,7 +185,7 @@ static ErrCode write_series(Merge *merge, Source *const *same, size_t count, Err
         joined = kept[0];
     else
         TRY(join_samples(merge->series, kept, count, &joined, err));
-    if (joined.count == 0 && joined.histogram_count == 0) return ERR_OK;
+    if (joined.count == 0 && joined.histogram_count == 0) return ERR_OK; /* all expired */
     TRY(block_metrics_series(merge->writer, same[0]->labels, &joined, err));
     TRY(write_exemplars(merge, same, count, err));
     merge->written++;
@@ -208,7 +215,7 @@ static ErrCode merge_series(Merge *merge, Error *err) {
         }
         if (count == 0) return ERR_OK;
         TRY(write_series(merge, same, count, err));
-        for (size_t s = 0; s < count; s++) TRY(advance(same[s], err));
+        for (size_t s = 0; s < count; s++) TRY(advance(merge, same[s], err));
     }
 }
 
@@ -223,20 +230,28 @@ static bool metadata_equal(const MetadataItem *a, const MetadataItem *b) {
            str_equal(a->unit, b->unit);
 }
 
-static ErrCode merge_metadata(Merge *merge, BlockCache *cache, Arena *arena, Error *err) {
+static ErrCode read_metadata(const Merge *merge, const ManifestEntry *entry, Arena *arena,
+                             MetadataItem **out, size_t *count, Error *err) {
+    BlockStats stats = {0};
+    const Block *block;
+
+    TRY(block_open(merge->io->cache, entry->key, entry->size, arena, &stats, &block, err));
+    return block_metrics_metadata_read(block, merge->job->tenant, arena, &stats, out, count, err);
+}
+
+static ErrCode merge_metadata(Merge *merge, Arena *arena, Error *err) {
     MetadataItem *all = NULL;
     size_t used = 0, kept = 0;
-    BlockStats stats = {0};
 
     for (size_t s = 0; s < merge->job->source_count; s++) {
         const ManifestEntry *entry = merge->job->sources[s];
-        const Block *block;
         MetadataItem *items;
         size_t count;
 
-        TRY(block_open(cache, entry->key, entry->size, arena, &stats, &block, err));
-        TRY(block_metrics_metadata_read(block, merge->job->tenant, arena, &stats, &items, &count,
-                                        err));
+        if (read_metadata(merge, entry, arena, &items, &count, err) != ERR_OK) {
+            merge->failed = entry;
+            return err->code;
+        }
         all = arena_grow(arena, all, used * sizeof *all, (used + count + 1) * sizeof *all);
         if (all == NULL) return out_of_memory(err);
         if (count > 0) memcpy(all + used, items, count * sizeof *all);
@@ -255,54 +270,73 @@ static ErrCode merge_metadata(Merge *merge, BlockCache *cache, Arena *arena, Err
 
 /* ---- the whole ---- */
 
-static ErrCode open_sources(Merge *merge, Store *store, Arena *arena, Error *err) {
+static ErrCode open_sources(Merge *merge, Arena *arena, Error *err) {
     merge->sources = ARENA_ARRAY(arena, Source, merge->job->source_count);
     if (merge->sources == NULL) return out_of_memory(err);
     for (size_t s = 0; s < merge->job->source_count; s++) {
         const ManifestEntry *entry = merge->job->sources[s];
 
-        TRY(block_cursor_open(store, entry->key, entry->size, merge->job->tenant, arena,
+        merge->failed = entry;
+        TRY(block_cursor_open(merge->io->from, entry->key, entry->size, merge->job->tenant, arena,
                               &merge->sources[s].cursor, err));
+        merge->failed = NULL;
         merge->count++;
-        TRY(advance(&merge->sources[s], err));
+        TRY(advance(merge, &merge->sources[s], err));
     }
     return ERR_OK;
 }
 
-static ErrCode write_block(Merge *merge, Store *store, BlockCache *cache, Arena *arena,
-                           BlockSummary *out, Error *err) {
+static ErrCode write_block(Merge *merge, Arena *arena, BlockSummary *out, Error *err) {
     if (merge->job->signal != SIGNAL_METRICS)
-        return error_set(err, ERR_UNSUPPORTED, "compactor: %s cannot be merged by this release",
+        return error_set(err, ERR_UNSUPPORTED, "%s cannot be merged by this release",
                          signal_name(merge->job->signal));
-    TRY(open_sources(merge, store, arena, err));
+    TRY(open_sources(merge, arena, err));
     TRY(block_metrics_begin(merge->writer, merge->job->tenant, err));
     TRY(merge_series(merge, err));
-    TRY(merge_metadata(merge, cache, arena, err));
+    TRY(merge_metadata(merge, arena, err));
     TRY(block_metrics_end(merge->writer, err));
     return block_writer_finish(merge->writer, out, err);
 }
 
-ErrCode merge_run(Store *store, BlockCache *cache, const MergeJob *job, Str key, int64_t created_ms,
-                  Arena *arena, ManifestEntry *out, bool *ret_empty, Error *err) {
+/* As old as its oldest source: where objects hold different samples of one instant, the same one
+ * is the older before and after a merge. */
+static int64_t oldest(const MergeJob *job) {
+    int64_t created_ms = job->sources[0]->created_ms;
+
+    for (size_t s = 1; s < job->source_count; s++)
+        created_ms = MIN(created_ms, job->sources[s]->created_ms);
+    return created_ms;
+}
+
+static ErrCode write_upload(Merge *merge, StoreUpload *upload, int64_t created_ms, Arena *arena,
+                            BlockSummary *out, Error *err) {
+    ErrCode code;
+
+    merge->writer = block_writer_new(arena, block_sink_upload(upload), created_ms);
+    code = merge->writer == NULL ? out_of_memory(err) : write_block(merge, arena, out, err);
+    for (size_t s = 0; s < merge->count; s++) block_cursor_close(merge->sources[s].cursor);
+    if (code == ERR_OK && merge->written > 0) return store_upload_finish(upload, NULL, err);
+    store_upload_abort(upload);
+    return code;
+}
+
+ErrCode merge_run(const MergeIo *io, const MergeJob *job, Str key, Arena *arena, ManifestEntry *out,
+                  bool *ret_empty, const ManifestEntry **ret_failed, Error *err) {
     CLEANUP(arena_free) Arena *series = arena_new(0, arena_budget(arena));
-    Merge merge = {.job = job, .series = series};
+    Merge merge = {.io = io, .job = job, .series = series};
+    int64_t created_ms = oldest(job);
     BlockSummary summary = {0};
     StoreUpload *upload;
     ErrCode code;
 
+    *ret_failed = NULL;
     if (series == NULL) return out_of_memory(err);
-    TRY(store_upload_begin(store, key, &upload, err));
-    merge.writer = block_writer_new(arena, block_sink_upload(upload), created_ms);
-    code = merge.writer == NULL ? out_of_memory(err)
-                                : write_block(&merge, store, cache, arena, &summary, err);
-    for (size_t s = 0; s < merge.count; s++) block_cursor_close(merge.sources[s].cursor);
-    if (code != ERR_OK || merge.written == 0) {
-        store_upload_abort(upload);
-        *ret_empty = true;
-        return code;
-    }
-    TRY(store_upload_finish(upload, NULL, err));
-    *ret_empty = false;
+    TRY(store_upload_begin(io->to, key, &upload, err));
+    code = write_upload(&merge, upload, created_ms, arena, &summary, err);
+    *ret_failed = merge.failed;
+    TRY(code);
+    *ret_empty = merge.written == 0;
+    if (*ret_empty) return ERR_OK;
     *out = (ManifestEntry){
         .key = key,
         .size = summary.bytes,

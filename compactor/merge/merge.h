@@ -4,8 +4,23 @@
  */
 #include "compactor/plan/plan.h"
 
+typedef struct MergeIo {
+    Store *from;       /* sources: the store, or one that holds some of its objects in memory */
+    BlockCache *cache; /* of `from` */
+    Store *to;
+} MergeIo;
+
 /* Uploads `key`. *ret_empty: nothing was left to keep, and no object was made. *out's parts live in
- * `arena`. Holds a few pages of each source and the new block's index at a time. */
-MUST_USE ErrCode merge_run(Store *store, BlockCache *cache, const MergeJob *job, Str key,
-                           int64_t created_ms, Arena *arena, ManifestEntry *out, bool *ret_empty,
+ * `arena`. Holds a few pages of each source and the new block's index at a time. After a failure
+ * *ret_failed is the source that could not be read, or NULL when that wasn't why. */
+MUST_USE ErrCode merge_run(const MergeIo *io, const MergeJob *job, Str key, Arena *arena,
+                           ManifestEntry *out, bool *ret_empty, const ManifestEntry **ret_failed,
                            Error *err);
+
+/* ---- near.c ---- */
+
+/* A store that only reads, and has what fits into `bytes_max` of these objects in memory, each
+ * fetched with one GET: a segment of a thousand tenants is read a thousand times. `far` is borrowed
+ * and must outlive it; the bytes are in `arena`, as is the Store (no store_free()). */
+MUST_USE ErrCode near_store(Store *far, const ManifestEntry *const *entries, size_t count,
+                            uint64_t bytes_max, Arena *arena, Store **out, Error *err);

@@ -1,3 +1,7 @@
+/*
+ * plan.c: objects whose every part has expired go first; then segments become blocks, all that
+ * there are up to a limit at a time; then blocks that lie in one window become one.
+ */
 #include "compactor/plan/plan.h"
 
 #include <stdlib.h>
@@ -5,7 +9,7 @@
 static const int64_t windows_ms[] = {2 * 3600000LL, 12 * 3600000LL, 24 * 3600000LL};
 
 /* A window whose end is this long past gets hardly any more data. */
-enum { WINDOW_SETTLES_MS = 10 * 60000 };
+enum { WINDOW_SETTLES_MS = 10 * 60000, LEVEL_MAX = 99 };
 
 static ErrCode out_of_memory(Error *err) {
     return error_set(err, ERR_LIMIT, "compactor: out of memory");
@@ -22,13 +26,25 @@ int64_t plan_keep_from(const PlanOptions *options, Str tenant, Signal signal) {
     return retention <= 0 ? INT64_MIN : options->now_ms - retention;
 }
 
+static size_t sources_max(const PlanOptions *options) {
+    return options->sources_max == 0 ? PLAN_SOURCES_MAX : options->sources_max;
+}
+
+static bool is_avoided(const PlanOptions *options, const ManifestEntry *entry) {
+    for (size_t i = 0; i < options->avoid_count; i++)
+        if (str_equal(options->avoid[i], entry->key)) return true;
+    return false;
+}
+
 /* ---- expired objects ---- */
+
+static bool part_is_expired(const PlanOptions *options, const BlockPart *part) {
+    return part->max_ms < plan_keep_from(options, part->tenant, part->signal);
+}
 
 static bool is_expired(const PlanOptions *options, const ManifestEntry *entry) {
     for (size_t p = 0; p < entry->part_count; p++)
-        if (entry->parts[p].max_ms >=
-            plan_keep_from(options, entry->parts[p].tenant, entry->parts[p].signal))
-            return false;
+        if (!part_is_expired(options, &entry->parts[p])) return false;
     return true;
 }
 
@@ -60,8 +76,8 @@ static int compare_parts(const void *a, const void *b) {
     return order != 0 ? order : (x->order > y->order) - (x->order < y->order);
 }
 
-static ErrCode segment_parts(const Plan *plan, Arena *arena, SegmentPart **out, size_t *count,
-                             Error *err) {
+static ErrCode segment_parts(const Plan *plan, const PlanOptions *options, Arena *arena,
+                             SegmentPart **out, size_t *count, Error *err) {
     size_t total = 0;
 
     for (size_t s = 0; s < plan->replaced_count; s++) total += plan->replaced[s]->part_count;
@@ -72,6 +88,7 @@ static ErrCode segment_parts(const Plan *plan, Arena *arena, SegmentPart **out, 
         for (size_t p = 0; p < plan->replaced[s]->part_count; p++) {
             const BlockPart *part = &plan->replaced[s]->parts[p];
 
+            if (part_is_expired(options, part)) continue;
             (*out)[(*count)++] = (SegmentPart){part->tenant, part->signal, plan->replaced[s], s};
         }
     if (*count > 1) qsort(*out, *count, sizeof **out, compare_parts);
@@ -84,12 +101,13 @@ static ErrCode plan_split(const ManifestEntry *entries, size_t count, const Plan
     SegmentPart *parts;
     size_t part_count = 0;
 
-    out->replaced = ARENA_ARRAY(arena, const ManifestEntry *, PLAN_SEGMENTS_MAX);
+    out->replaced = ARENA_ARRAY(arena, const ManifestEntry *, MIN(count, sources_max(options)));
     if (out->replaced == NULL) return out_of_memory(err);
-    for (size_t i = 0; i < count && out->replaced_count < PLAN_SEGMENTS_MAX; i++)
-        if (entries[i].level == 0) out->replaced[out->replaced_count++] = &entries[i];
+    for (size_t i = 0; i < count && out->replaced_count < sources_max(options); i++)
+        if (entries[i].level == 0 && !is_avoided(options, &entries[i]))
+            out->replaced[out->replaced_count++] = &entries[i];
     if (out->replaced_count == 0) return ERR_OK;
-    TRY(segment_parts(out, arena, &parts, &part_count, err));
+    TRY(segment_parts(out, options, arena, &parts, &part_count, err));
     out->jobs = ARENA_ARRAY(arena, MergeJob, part_count);
     sources = ARENA_ARRAY(arena, const ManifestEntry *, part_count);
     if (out->jobs == NULL || sources == NULL) return out_of_memory(err);
@@ -159,7 +177,7 @@ static void merge_group(const PlanOptions *options, const ManifestEntry **group,
         .signal = group[0]->parts[0].signal,
         .sources = group,
         .source_count = count,
-        .level = level + 1,
+        .level = MIN(level + 1, LEVEL_MAX),
         .keep_from_ms =
             plan_keep_from(options, group[0]->parts[0].tenant, group[0]->parts[0].signal),
     };
@@ -177,8 +195,8 @@ static size_t find_group(const PlanOptions *options, const ManifestEntry **block
     for (size_t first = 0; first < count;) {
         int64_t window = window_of(blocks[first]->parts[0].min_ms, window_ms);
         uint64_t bytes = 0;
-        size_t used = 0, i = first;
-        bool settled = (window + 1) * window_ms + WINDOW_SETTLES_MS <= options->now_ms;
+        size_t used = 0, i = first, most = MAX(sources_max(options), 2);
+        bool settled = window < window_of(options->now_ms - WINDOW_SETTLES_MS, window_ms);
 
         for (; i < count && same_owner(blocks[first], blocks[i]) &&
                window_of(blocks[i]->parts[0].min_ms, window_ms) == window;
@@ -188,10 +206,11 @@ static size_t find_group(const PlanOptions *options, const ManifestEntry **block
                 window_ms != windows_ms[ARRAY_LEN(windows_ms) - 1])
                 continue;
             if (bytes + blocks[i]->size > options->block_bytes_max) continue;
+            if (used == most) continue;
             bytes += blocks[i]->size;
             group[used++] = blocks[i];
         }
-        if (used >= PLAN_MERGE_AT || (used >= 2 && settled)) return used;
+        if (used >= MIN((size_t)PLAN_MERGE_AT, most) || (used >= 2 && settled)) return used;
         first = i;
     }
     return 0;
@@ -203,7 +222,9 @@ static bool needs_trim(const PlanOptions *options, const ManifestEntry *entry) {
     int64_t keep_from = plan_keep_from(options, part->tenant, part->signal);
 
     if (keep_from <= part->min_ms) return false;
-    return keep_from - part->min_ms > (part->max_ms - part->min_ms) / 10;
+    /* Unsigned: times may lie further apart than a signed number can say. */
+    return (uint64_t)keep_from - (uint64_t)part->min_ms >
+           ((uint64_t)part->max_ms - (uint64_t)part->min_ms) / 10;
 }
 
 static ErrCode plan_merge(const ManifestEntry *entries, size_t count, const PlanOptions *options,
@@ -215,7 +236,8 @@ static ErrCode plan_merge(const ManifestEntry *entries, size_t count, const Plan
 
     if (blocks == NULL || group == NULL || job == NULL) return out_of_memory(err);
     for (size_t i = 0; i < count; i++)
-        if (entries[i].level > 0 && entries[i].part_count == 1) blocks[used++] = &entries[i];
+        if (entries[i].level > 0 && entries[i].part_count == 1 && !is_avoided(options, &entries[i]))
+            blocks[used++] = &entries[i];
     for (size_t i = 0; i < used; i++)
         if (needs_trim(options, blocks[i])) {
             group[0] = blocks[i];

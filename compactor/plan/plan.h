@@ -34,15 +34,19 @@ typedef struct PlanOptions {
     Tenants *tenants;
     int64_t now_ms;
     uint64_t block_bytes_max;
+    size_t sources_max; /* objects read at a time; 0: PLAN_SOURCES_MAX */
+    const Str *avoid;   /* keys of objects that cannot be read: only ever dropped */
+    size_t avoid_count;
 } PlanOptions;
 
 enum {
-    PLAN_SEGMENTS_MAX = 64, /* split at a time */
-    PLAN_MERGE_AT = 4,      /* blocks in an open window */
+    PLAN_SOURCES_MAX = 64,
+    PLAN_MERGE_AT = 4, /* blocks in an open window */
 };
 
 /* Drop first, then split, then merge, smallest window first. In `arena`, pointing into `snapshot`.
- */
+ * Carried out and asked again until it is PLAN_NOTHING, it ends: every plan leaves fewer objects,
+ * fewer segments, or one that begins later. */
 MUST_USE ErrCode plan_next(const ManifestSnapshot *snapshot, const PlanOptions *options,
                            Arena *arena, Plan *out, Error *err);
 /* Samples of this tenant and signal before this are to go; INT64_MIN: keep all. */
