@@ -197,7 +197,7 @@ ErrCode blob_decode(Str bytes, const Section *section, Arena *arena, Str *raw, E
         Str page = {0};
 
         /* Most sections are one page, which then needs no joining. */
-        if (to == NULL && bytes.len >= PAGE_HEAD_BYTES) {
+        if (to == NULL) {
             TRY(page_decode(bytes, arena, &page, &stored, err));
             if (stored == bytes.len && page.len == section->raw_length) {
                 *raw = page;

@@ -30,9 +30,16 @@ static bool spans_equal(const HistogramSpan *a, const HistogramSpan *b, uint32_t
     return count == 0 || memcmp(a, b, count * sizeof *a) == 0;
 }
 
+static uint64_t bits_of(double v) {
+    uint64_t bits;
+
+    memcpy(&bits, &v, sizeof bits);
+    return bits;
+}
+
 static bool same_layout(const NativeHistogram *a, const NativeHistogram *b) {
     return a->schema == b->schema && a->is_float == b->is_float &&
-           memcmp(&a->zero_threshold, &b->zero_threshold, sizeof(double)) == 0 &&
+           bits_of(a->zero_threshold) == bits_of(b->zero_threshold) &&
            a->positive_span_count == b->positive_span_count &&
            a->negative_span_count == b->negative_span_count &&
            a->positive_count == b->positive_count && a->negative_count == b->negative_count &&

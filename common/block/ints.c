@@ -166,6 +166,7 @@ static void plan_base(Plan *plan, const int64_t *y, size_t count) {
 static void plan_step(Plan *plan, const int64_t *y, size_t count) {
     int64_t steps[COLUMN_ITEMS_MAX];
 
+    assert(count > 1); /* what is alone doesn't differ */
     plan->predictor = PREDICT_STEP;
     plan->count = count - 1;
     for (size_t i = 1; i < count; i++) steps[i - 1] = sub(y[i], y[i - 1]);
@@ -179,7 +180,7 @@ static void plan_step(Plan *plan, const int64_t *y, size_t count) {
 static bool find_slope(const int64_t *y, size_t count, int64_t *slope) {
     int64_t rise = 0;
 
-    if (count < 2 * LINE_ENDS) return false;
+    if (count < (size_t)2 * LINE_ENDS) return false;
     for (size_t i = 0; i < LINE_ENDS; i++) {
         int64_t first = y[i], last = y[count - LINE_ENDS + i];
 

@@ -31,6 +31,7 @@ static bool test_value(Test *test, uint32_t number) {
     if (test->matcher->op == MATCH_EQUAL) return number == test->wanted;
     if (test->matcher->op == MATCH_NOT_EQUAL) return number != test->wanted;
     if (number == 0) return test->matcher->matches_empty;
+    assert(test->verdicts != NULL); /* there is a value, so there is the name */
     verdict = &test->verdicts[number];
     if (*verdict == VERDICT_UNKNOWN) {
         bool yes = matcher_matches(test->matcher, test->values[number - 1].value);

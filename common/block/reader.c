@@ -86,8 +86,9 @@ ErrCode block_open(BlockCache *cache, Str key, uint64_t size, Arena *arena, Bloc
 
         if (scratch == NULL) return error_set(err, ERR_LIMIT, "no memory to open a block");
         if (object_read_end(cache_store(cache), key, size, scratch, stats, &o.end, err) != ERR_OK ||
-            cache_make(cache, &cache_key, o.name, o.end.tail.footer_raw * 3u + o.end.bytes.len,
-                       arena_budget(arena), make_block, &o, &entry, err) != ERR_OK)
+            cache_make(cache, &cache_key, o.name,
+                       (size_t)o.end.tail.footer_raw * 3 + o.end.bytes.len, arena_budget(arena),
+                       make_block, &o, &entry, err) != ERR_OK)
             return error_wrap(err, "block " STR_FMT, STR_ARG(key));
     }
     *out = cache_payload(entry);
