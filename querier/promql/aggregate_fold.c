@@ -76,6 +76,25 @@ static Fold *fold_new(const FoldWork *work, Arena *arena) {
 
 /* ---- floats ---- */
 
+/* Folds steps [begin, end), all of which the column has. */
+static void sum_span(Fold *fold, const double *values, uint32_t begin, uint32_t end) {
+    uint64_t ones = end - begin == 64 ? UINT64_MAX : (UINT64_C(1) << (end - begin)) - 1;
+    uint64_t seen = fold->seen[begin / 64] >> (begin % 64) & ones;
+
+    if (seen == ones) {
+        simd_add(fold->value + begin, fold->comp + begin, values + begin, end - begin);
+    } else if (seen == 0) {
+        memcpy(fold->value + begin, values + begin, (end - begin) * sizeof *values);
+    } else {
+        for (uint32_t s = begin; s < end; s++) {
+            if (bits_get(fold->seen, s))
+                kahan_add(values[s], &fold->value[s], &fold->comp[s]);
+            else
+                fold->value[s] = values[s];
+        }
+    }
+}
+
 static void fold_sum(const FoldWork *work, Fold *fold, const Column *column) {
     uint32_t words = grid_words(work->grid);
 
@@ -83,13 +102,20 @@ static void fold_sum(const FoldWork *work, Fold *fold, const Column *column) {
         simd_add(fold->value, fold->comp, column->values, work->grid->steps);
         return;
     }
-    BITS_EACH(s, column->present, words) {
-        if (bits_get(fold->seen, s))
-            kahan_add(column->values[s], &fold->value[s], &fold->comp[s]);
-        else
-            fold->value[s] = column->values[s];
+    for (uint32_t w = 0; w < words; w++) {
+        uint64_t bits = column->present[w];
+
+        /* Span after span of set bits. */
+        while (bits != 0) {
+            uint32_t begin = (uint32_t)__builtin_ctzll(bits);
+            uint64_t clear = ~(bits >> begin);
+            uint32_t count = clear == 0 ? 64 - begin : (uint32_t)__builtin_ctzll(clear);
+
+            sum_span(fold, column->values, w * 64 + begin, w * 64 + begin + count);
+            bits = begin + count >= 64 ? 0 : bits >> (begin + count) << (begin + count);
+        }
+        fold->seen[w] |= column->present[w];
     }
-    for (uint32_t w = 0; w < words; w++) fold->seen[w] |= column->present[w];
     fold->full = bits_are_full(fold->seen, work->grid->steps);
 }
 

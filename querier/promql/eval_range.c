@@ -34,7 +34,7 @@ void range_annotate_operation(const RangeInput *in, AnnotationKind kind, const c
 }
 
 static size_t windows_bytes(const Grid *grid) {
-    return grid->steps * (3 * sizeof(uint32_t) + 5 * sizeof(double)) +
+    return grid->steps * (4 * sizeof(uint32_t) + 5 * sizeof(double)) +
            2 * grid_words(grid) * sizeof(uint64_t);
 }
 

@@ -10,12 +10,16 @@
 #include "querier/promql/simd.h"
 
 static void find_runs(Windows *w, uint32_t steps) {
+    uint32_t last = UINT32_MAX - 1;
+
     w->run_count = 0;
-    if (!w->all_two) return;
-    for (uint32_t s = 0; s < steps; s++)
-        if (s == 0 || w->first[s] != w->first[s - 1] + 1 || w->end[s] != w->end[s - 1] + 1)
-            w->runs[w->run_count++] = s;
-    w->runs[w->run_count] = steps;
+    for (uint32_t s = 0; s < steps; s++) {
+        if (!bits_get(w->two, s)) continue;
+        if (last + 1 != s || w->first[s] != w->first[last] + 1 || w->end[s] != w->end[last] + 1)
+            w->runs[2 * w->run_count++] = s;
+        w->runs[2 * w->run_count - 1] = s + 1;
+        last = s;
+    }
     if (w->run_count > steps / 8 + 1) w->run_count = 0;
 }
 
@@ -54,7 +58,7 @@ static ErrCode make_rate(const RangeInput *in, Error *err) {
     if (w->sampled == NULL) {
         double *numbers = arena_alloc(in->worker->kept, call->grid.steps * 5 * sizeof *numbers);
 
-        w->runs = arena_alloc(in->worker->kept, (call->grid.steps + 1) * sizeof(uint32_t));
+        w->runs = arena_alloc(in->worker->kept, 2 * call->grid.steps * sizeof(uint32_t));
         if (numbers == NULL || w->runs == NULL) return eval_out_of_memory(err);
         w->sampled = numbers;
         w->start_gap = numbers + call->grid.steps;
@@ -115,15 +119,12 @@ static inline double counter_step(const RangeInput *in, uint32_t s, double first
     return increase * factor;
 }
 
-static void rate_steps(const RangeInput *in, uint32_t begin, uint32_t end, Column *out) {
+static void rate_one(const RangeInput *in, uint32_t s, Column *out) {
     const Windows *w = in->windows;
     const double *v = in->samples.values;
+    double first = v[w->first[s]], last = v[w->end[s] - 1];
 
-    for (uint32_t s = begin; s < end; s++) {
-        double first = v[w->first[s]], last = v[w->end[s] - 1];
-
-        out->values[s] = counter_step(in, s, first, last - first);
-    }
+    out->values[s] = counter_step(in, s, first, last - first);
 }
 
 /* Steps whose windows move by one sample each are plain arithmetic on columns, but for blocks in
@@ -141,19 +142,20 @@ static void rate_run(const RangeInput *in, uint32_t begin, uint32_t end, Column 
         for (; flags != 0; flags &= flags - 1) {
             uint32_t block = s + (uint32_t)__builtin_ctzll(flags) * 64;
 
-            rate_steps(in, block, MIN(block + 64, end), out);
+            for (uint32_t k = block; k < MIN(block + 64, end); k++) rate_one(in, k, out);
         }
     }
 }
 
-static void rate_all_steps(const RangeInput *in, Column *out) {
+static void rate_without_resets(const RangeInput *in, Column *out) {
     const Windows *w = in->windows;
 
     if (w->run_count == 0) {
-        rate_steps(in, 0, in->call->grid.steps, out);
+        BITS_EACH(s, w->two, grid_words(&in->call->grid)) rate_one(in, s, out);
         return;
     }
-    for (uint32_t r = 0; r < w->run_count; r++) rate_run(in, w->runs[r], w->runs[r + 1], out);
+    for (uint32_t r = 0; r < w->run_count; r++)
+        rate_run(in, w->runs[2 * r], w->runs[2 * r + 1], out);
 }
 
 static void rate_with_resets(const RangeInput *in, const uint32_t *resets, uint32_t reset_count,
@@ -186,8 +188,8 @@ static ErrCode rate_floats(const RangeInput *in, Column *out, Error *err) {
         out->values[s] = (v[w->end[s] - 1] - v[w->first[s]]) * w->factor[s];
         return ERR_OK;
     }
-    if (in->samples.rising && w->all_two) {
-        rate_all_steps(in, out);
+    if (in->samples.rising) {
+        rate_without_resets(in, out);
     } else {
         size_t count = in->samples.count;
         uint32_t *resets = arena_alloc(in->worker->series, MAX(count, 1) * sizeof *resets);

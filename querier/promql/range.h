@@ -22,8 +22,8 @@ typedef struct Windows {
     double *factor; /* for the increase, when the start gap is taken whole */
     double *gap;    /* a counter whose first value is less than this part of its increase started
                      * in the start gap */
-    /* Runs of steps whose windows move by one sample each: run r is [runs[r], runs[r + 1]). None:
-     * too many of them to be worth it. */
+    /* Runs of steps with two samples whose windows move by one sample each: run r is
+     * [runs[2 * r], runs[2 * r + 1]). None: too many of them to be worth it. */
     uint32_t *runs;
     uint32_t run_count;
 } Windows;
