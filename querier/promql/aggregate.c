@@ -3,6 +3,8 @@
  */
 #include "querier/promql/aggregate.h"
 
+#include "querier/promql/functions.h"
+
 ErrCode grouping_make(Eval *eval, const Node *node, Str extra, Grouping *out, Error *err) {
     const PromqlExpr *expr = node->expr;
     size_t count = expr->as.aggregate.grouping_count;
@@ -81,12 +83,12 @@ typedef struct ParamRange {
 } ParamRange;
 
 static ParamRange range_of(const double *values, uint32_t count) {
-    ParamRange range = {INFINITY, -INFINITY, false};
+    ParamRange range = {0x1.fffffffffffffp1023, -0x1.fffffffffffffp1023, false};
 
     for (uint32_t s = 0; s < count; s++) {
         range.has_nan |= isnan(values[s]);
-        range.min = fmin(range.min, values[s]);
-        range.max = fmax(range.max, values[s]);
+        range.min = go_min(range.min, values[s]);
+        range.max = go_max(range.max, values[s]);
     }
     return range;
 }

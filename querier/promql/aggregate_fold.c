@@ -10,7 +10,7 @@
 #include "querier/promql/kahan.h"
 #include "querier/promql/simd.h"
 
-enum { PARTS_MAX = 16 };
+enum { PARTS_MAX = 16, GROUP_POINTERS_MAX = 4 << 20 };
 
 /* Two numbers below this have a finite sum. */
 static const double SAFE_MAX = 0x1p1022;
@@ -522,12 +522,15 @@ ErrCode aggregate_fold(Eval *eval, const Node *node, const Grid *grid, Stream *o
     Stream stream;
     Vector vector;
     ErrCode code;
+    size_t most;
 
     TRY(eval_stream(eval, node->args[0], grid, &stream, err));
     TRY(groups_make(eval, node, &stream, &work.groups, err));
     work.stream = &stream;
     work.floats = float_fold(work.op);
-    work.parts = MIN(stream_parts(&stream), PARTS_MAX);
+    /* Each part has a pointer per group. */
+    most = MAX(GROUP_POINTERS_MAX / ((size_t)work.groups.count + 1), 1);
+    work.parts = MIN(MIN(stream_parts(&stream), PARTS_MAX), most);
     work.folds = ARENA_ARRAY(eval->arena, Fold **, work.parts);
     work.arenas = ARENA_ARRAY(eval->arena, Arena *, work.parts);
     if (work.folds == NULL || work.arenas == NULL) return eval_out_of_memory(err);
