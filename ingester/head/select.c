@@ -6,8 +6,6 @@
  */
 #include "ingester/head/select.h"
 
-#include <string.h>
-
 enum { UNKNOWN = 0, YES = 1, NO = 2, AHEAD = 8 };
 
 /* A matcher, made ready for this head. */
@@ -308,11 +306,6 @@ static uint8_t *used_pairs(const MetricsHead *head, uint32_t tenant, Arena *aren
     uint8_t *used = arena_zalloc(arena, MAX(head->pairs.count, 1U));
 
     if (used == NULL) return NULL;
-    /* Alone in the head, the tenant's series made every pair that is there. */
-    if (head->tenant_count == 1) {
-        memset(used, 1, head->pairs.count);
-        return used;
-    }
     for (uint32_t n = head_tenant(head, tenant)->names; n != HEAD_NONE;
          n = head_name(head, n)->next) {
         const HeadName *name = head_name(head, n);

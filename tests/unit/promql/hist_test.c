@@ -267,7 +267,7 @@ static void vector_loops_agree_with_plain_ones(void **state) {
         v[i] = (double)(int32_t)seed * 1e-3;
     }
     for (size_t n = 0; n <= 70; n++) {
-        double rising[80];
+        double rising[80] = {0};
 
         for (size_t i = 0; i < n; i++) rising[i] = (double)i;
         assert_true(simd_is_rising(rising, n));
