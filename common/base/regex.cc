@@ -26,6 +26,94 @@ static re2::StringPiece piece(Str s) {
     return re2::StringPiece(s.ptr, s.len);
 }
 
+/* The peers' regular expressions are Go's, a sibling of RE2: their users know these words. */
+static const char *go_words(RE2::ErrorCode code) {
+    switch (code) {
+    case RE2::ErrorBadEscape:
+        return "invalid escape sequence";
+    case RE2::ErrorBadCharClass:
+        return "invalid character class";
+    case RE2::ErrorBadCharRange:
+        return "invalid character class range";
+    case RE2::ErrorMissingBracket:
+        return "missing closing ]";
+    case RE2::ErrorMissingParen:
+        return "missing closing )";
+    case RE2::ErrorUnexpectedParen:
+        return "unexpected )";
+    case RE2::ErrorTrailingBackslash:
+        return "trailing backslash at end of expression";
+    case RE2::ErrorRepeatArgument:
+        return "missing argument to repetition operator";
+    case RE2::ErrorRepeatSize:
+        return "invalid repeat count";
+    case RE2::ErrorRepeatOp:
+        return "invalid nested repetition operator";
+    case RE2::ErrorBadPerlOp:
+        return "invalid or unsupported Perl syntax";
+    case RE2::ErrorBadUTF8:
+        return "invalid UTF-8";
+    case RE2::ErrorBadNamedCapture:
+        return "invalid named capture";
+    case RE2::ErrorPatternTooLarge:
+        return "expression too large";
+    default:
+        return "unexpected error";
+    }
+}
+
+/* Where the class that begins at `at` ends: behind its `]`, or at the pattern's end. */
+static size_t class_end(Str pattern, size_t at) {
+    size_t i = at + 1;
+
+    if (i < pattern.len && pattern.ptr[i] == '^') i++;
+    if (i < pattern.len && pattern.ptr[i] == ']') i++;
+    while (i < pattern.len && pattern.ptr[i] != ']') {
+        Str rest = str_from(pattern, i);
+
+        if (rest.ptr[0] == '\\') {
+            i += 2;
+        } else if (str_starts_with(rest, STR("[:"))) {
+            const void *end = memmem(rest.ptr + 2, rest.len - 2, ":]", 2);
+
+            i = end == nullptr ? i + 1 : (size_t)(static_cast<const char *>(end) - pattern.ptr) + 2;
+        } else {
+            i++;
+        }
+    }
+    return MIN(i + 1, pattern.len);
+}
+
+/* Go's syntax in RE2's: `(?<name>` is its `(?P<name>`. False for `\C`, a single byte, which only
+ * RE2 has. */
+static bool from_go(Str pattern, std::string *out) {
+    size_t i = 0;
+
+    while (i < pattern.len) {
+        Str rest = str_from(pattern, i);
+        size_t len = 1;
+
+        if (str_starts_with(rest, STR("\\Q"))) {
+            const void *end = memmem(rest.ptr, rest.len, "\\E", 2);
+
+            len = end == nullptr ? rest.len : (size_t)(static_cast<const char *>(end) - rest.ptr);
+        } else if (rest.ptr[0] == '\\') {
+            if (str_starts_with(rest, STR("\\C"))) return false;
+            len = MIN((size_t)2, rest.len);
+        } else if (rest.ptr[0] == '[') {
+            len = class_end(pattern, i) - i;
+        } else if (str_starts_with(rest, STR("(?<")) && rest.len > 3 && rest.ptr[3] != '=' &&
+                   rest.ptr[3] != '!') {
+            out->append("(?P<");
+            i += 3;
+            continue;
+        }
+        out->append(rest.ptr, len);
+        i += len;
+    }
+    return true;
+}
+
 extern "C" ErrCode regex_new(Str pattern, const RegexOptions *options, Regex **out, Error *err) {
     RE2::Options re_options;
     size_t memory_max = options->memory_max == 0 ? MIB(8) : options->memory_max;
@@ -34,13 +122,19 @@ extern "C" ErrCode regex_new(Str pattern, const RegexOptions *options, Regex **o
     re_options.set_dot_nl(options->dot_newline);
     re_options.set_max_mem(static_cast<int64_t>(memory_max));
     try {
-        Regex *regex = new Regex(piece(pattern), re_options, options->anchored);
+        std::string text;
+
+        if (!from_go(pattern, &text))
+            return error_set(err, ERR_INVALID,
+                             "error parsing regexp: invalid escape sequence: `\\C`");
+        Regex *regex = new Regex(text, re_options, options->anchored);
 
         if (!regex->re.ok()) {
-            ErrCode code = regex->re.error_code() == RE2::ErrorPatternTooLarge ? ERR_LIMIT
-                                                                                : ERR_INVALID;
+            ErrCode code =
+                regex->re.error_code() == RE2::ErrorPatternTooLarge ? ERR_LIMIT : ERR_INVALID;
 
-            error_set(err, code, "invalid regular expression: %s", regex->re.error().c_str());
+            error_set(err, code, "error parsing regexp: %s: `%.200s`",
+                      go_words(regex->re.error_code()), regex->re.error_arg().c_str());
             delete regex;
             return code;
         }

@@ -14,7 +14,9 @@ typedef struct RegexOptions {
     size_t memory_max; /* bytes for program and automata; 0: 8 MiB */
 } RegexOptions;
 
-/* ERR_INVALID with RE2's own words for a bad pattern, ERR_LIMIT for one that is too large. */
+/* ERR_INVALID for a bad pattern, in the words of Go's regexp ("error parsing regexp: missing
+ * closing
+ * ): `(a`"), ERR_LIMIT for one that is too large. */
 MUST_USE ErrCode regex_new(Str pattern, const RegexOptions *options, Regex **out, Error *err);
 void regex_free(Regex *regex);
 DEFINE_CLEANUP(Regex, regex_free)

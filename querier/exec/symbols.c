@@ -19,7 +19,7 @@ struct Symbols {
     uint32_t mask;
 };
 
-enum { SLOTS_MIN = 256 };
+enum { SLOTS_MIN = 256, SYMBOLS_MAX = 1 << 30 };
 
 Symbols *symbols_new(Arena *arena) {
     Symbols *symbols = ARENA_NEW(arena, Symbols);
@@ -78,17 +78,20 @@ static uint32_t add(Symbols *symbols, Str s, bool copy) {
     Slot *slot = find(symbols, s, hash);
 
     if (slot->id != 0) return slot->id - 1;
-    if (symbols->count >= SYMBOL_NONE - 1) return SYMBOL_NONE;
+    if (symbols->count >= SYMBOLS_MAX) return SYMBOL_NONE;
     if (symbols->count == symbols->capacity && !grow_strings(symbols)) return SYMBOL_NONE;
+    /* At most half full, so that probes are short, and end. */
+    if (symbols->count * 2 >= symbols->mask) {
+        if (!grow_slots(symbols)) return SYMBOL_NONE;
+        slot = find(symbols, s, hash);
+    }
     if (copy) {
         s = str_dup(symbols->arena, s);
         if (s.ptr == NULL) return SYMBOL_NONE;
     }
     *slot = (Slot){hash, symbols->count + 1};
-    symbols->strings[symbols->count++] = s;
-    /* At most half full, so that probes stay short. */
-    if (symbols->count * 2 > symbols->mask && !grow_slots(symbols)) return SYMBOL_NONE;
-    return symbols->count - 1;
+    symbols->strings[symbols->count] = s;
+    return symbols->count++;
 }
 
 uint32_t symbols_add(Symbols *symbols, Str s) {

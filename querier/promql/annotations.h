@@ -16,6 +16,7 @@ typedef struct Annotations Annotations;
 #define ANNOTATION_KINDS(X)                                                                        \
     X(INVALID_RATIO, true, "ratio value should be between -1 and 1")                               \
     X(INVALID_QUANTILE, true, "quantile value should be between 0 and 1")                          \
+    X(INVALID_INTEGRAL_STRATEGY, true, "strategy should be 0, 1, or 2 (default), using 2")         \
     X(BAD_BUCKET_LABEL, true, "bucket label \"le\" is missing or has a malformed value")           \
     X(MIXED_FLOATS_HISTOGRAMS, true, "encountered a mix of histograms and floats for")             \
     X(MIXED_CLASSIC_NATIVE, true, "vector contains a mix of classic and native histograms")        \

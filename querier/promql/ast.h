@@ -243,6 +243,7 @@ struct PromqlExpr {
     X(IDELTA, "idelta", VECTOR, 0, false, "M")                                                     \
     X(INCREASE, "increase", VECTOR, 0, false, "M")                                                 \
     X(INFO, "info", VECTOR, 1, true, "VV")                                                         \
+    X(INTEGRAL, "integral", VECTOR, 1, true, "MS")                                                 \
     X(IRATE, "irate", VECTOR, 0, false, "M")                                                       \
     X(LABEL_JOIN, "label_join", VECTOR, -1, false, "VTTT")                                         \
     X(LABEL_REPLACE, "label_replace", VECTOR, 0, false, "VTTTT")                                   \

@@ -5,6 +5,10 @@
 #include "querier/promql/build.h"
 
 #include <math.h>
+#include <stdio.h>
+
+#include "common/base/rune.h"
+#include "querier/promql/scan.h"
 
 /* Deepest level below a node: kept beside the tree's own fields so that no pass need count. */
 typedef struct Node {
@@ -74,6 +78,13 @@ PromqlNames *promql_names_add(PromqlParser *parser, PromqlNames *names, Str name
     return names;
 }
 
+PromqlArgs *promql_args_new(PromqlParser *parser, PromqlItem close) {
+    PromqlArgs *args = new_list(parser, sizeof *args);
+
+    if (args != NULL) args->end = close.range.end;
+    return args;
+}
+
 PromqlArgs *promql_args_add(PromqlParser *parser, PromqlArgs *args, PromqlExpr *arg) {
     if (args == NULL) args = new_list(parser, sizeof *args);
     if (args == NULL || !list_grow(parser, (void **)&args->items, args->count, &args->capacity,
@@ -110,16 +121,15 @@ PromqlGrouping *promql_new_grouping(PromqlParser *parser, PromqlNames *names, bo
 
 PromqlExpr *promql_new_number(PromqlParser *parser, PromqlItem item) {
     PromqlExpr *expr = new_node(parser, PROMQL_NUMBER, item.range, 0);
+    const char *wrong;
 
     if (expr == NULL) return NULL;
-    if (!promql_parse_number(item.text, &expr->as.number.value)) {
-        promql_fail(parser, ERR_INVALID, item.range,
-                    "error parsing number: strconv.ParseFloat: parsing \"" STR_FMT
-                    "\": invalid syntax",
-                    STR_ARG(str_slice(item.text, 0, 80)));
-        return NULL;
-    }
-    return expr;
+    wrong = promql_parse_number(item.text, &expr->as.number.value);
+    if (wrong == NULL) return expr;
+    promql_fail(parser, ERR_INVALID, parser->last.range,
+                "error parsing number: strconv.ParseFloat: parsing \"" STR_FMT "\": %s",
+                STR_ARG(str_slice(item.text, 0, 350)), wrong);
+    return NULL;
 }
 
 PromqlExpr *promql_new_duration_literal(PromqlParser *parser, PromqlItem item) {
@@ -132,26 +142,16 @@ PromqlExpr *promql_new_duration_literal(PromqlParser *parser, PromqlItem item) {
         promql_fail(parser, ERR_INVALID, item.range, "%s", err.text);
         return NULL;
     }
-    expr->as.number.value = (double)ms / 1000;
+    expr->as.number.value = (double)(ms / 1000) + (double)(ms % 1000) / 1000;
     expr->as.number.is_duration = true;
     return expr;
 }
 
-double promql_seconds(PromqlParser *parser, const PromqlExpr *literal) {
-    (void)parser;
-    return literal == NULL ? 0 : literal->as.number.value;
-}
-
 Str promql_unquote(PromqlParser *parser, PromqlItem item) {
-    const char *why;
     Str text = {0};
 
-    if (promql_failed(parser)) return text;
-    if (!promql_unquote_string(parser->arena, item.text, &text, &why)) {
-        promql_fail(parser, ERR_INVALID, item.range, "%s", why);
-    } else if (!str_is_utf8(item.text)) {
-        promql_fail(parser, ERR_INVALID, item.range, "invalid UTF-8 rune");
-    }
+    if (!promql_failed(parser) && !promql_unquote_string(parser->arena, item.text, &text))
+        promql_fail(parser, ERR_LIMIT, item.range, "the query's memory limit is reached");
     return text;
 }
 
@@ -173,7 +173,8 @@ PromqlExpr *promql_new_paren(PromqlParser *parser, PromqlItem open, PromqlExpr *
     return expr;
 }
 
-PromqlExpr *promql_new_unary(PromqlParser *parser, bool minus, PromqlItem op, PromqlExpr *inner) {
+PromqlExpr *promql_new_unary(PromqlParser *parser, PromqlItem op, PromqlExpr *inner) {
+    bool minus = op.text.ptr[0] == '-';
     PromqlExpr *expr;
 
     if (promql_failed(parser)) return NULL;
@@ -198,6 +199,12 @@ PromqlExpr *promql_new_binary(PromqlParser *parser, PromqlOp op, PromqlExpr *lef
     expr = new_node(parser, PROMQL_BINARY, (PromqlRange){left->range.start, right->range.end},
                     MAX(depth_of(left), depth_of(right)));
     if (expr == NULL) return NULL;
+    if (parser->options.experimental_off &&
+        (modifier->matching.has_fill_left || modifier->matching.has_fill_right)) {
+        promql_fail(parser, ERR_INVALID, expr->range,
+                    "binop fill modifiers are experimental and not enabled");
+        return NULL;
+    }
     expr->as.binary.op = op;
     expr->as.binary.left = left;
     expr->as.binary.right = right;
@@ -209,21 +216,19 @@ PromqlExpr *promql_new_binary(PromqlParser *parser, PromqlOp op, PromqlExpr *lef
 static uint32_t args_depth(const PromqlArgs *args) {
     uint32_t depth = 0;
 
-    for (size_t i = 0; args != NULL && i < args->count; i++)
-        depth = MAX(depth, depth_of(args->items[i]));
+    for (size_t i = 0; i < args->count; i++) depth = MAX(depth, depth_of(args->items[i]));
     return depth;
 }
 
 PromqlExpr *promql_new_call(PromqlParser *parser, PromqlItem name, PromqlArgs *args) {
     const PromqlFunction *function = promql_function_find(name.text);
     PromqlExpr *expr =
-        new_node(parser, PROMQL_CALL, (PromqlRange){name.range.start, parser->last_closing},
-                 args_depth(args));
+        new_node(parser, PROMQL_CALL, (PromqlRange){name.range.start, args->end}, args_depth(args));
 
     if (expr == NULL) return NULL;
     if (function == NULL) {
         promql_fail(parser, ERR_INVALID, name.range, "unknown function with name \"" STR_FMT "\"",
-                    STR_ARG(str_slice(name.text, 0, 80)));
+                    STR_ARG(str_slice(name.text, 0, 300)));
         return NULL;
     }
     if (function->experimental && parser->options.experimental_off) {
@@ -232,10 +237,8 @@ PromqlExpr *promql_new_call(PromqlParser *parser, PromqlItem name, PromqlArgs *a
         return NULL;
     }
     expr->as.call.function = function;
-    if (args != NULL) {
-        expr->as.call.args = args->items;
-        expr->as.call.arg_count = args->count;
-    }
+    expr->as.call.args = args->items;
+    expr->as.call.arg_count = args->count;
     return expr;
 }
 
@@ -243,15 +246,13 @@ static bool has_param(PromqlAggregation op) {
     return op >= PROMQL_TOPK;
 }
 
-PromqlExpr *promql_new_aggregate(PromqlParser *parser, PromqlItem name, int token,
-                                 PromqlGrouping *grouping, PromqlArgs *args) {
+PromqlExpr *promql_new_aggregate(PromqlParser *parser, PromqlItem name, PromqlGrouping *grouping,
+                                 PromqlArgs *args, uint32_t end) {
     PromqlExpr *expr =
-        new_node(parser, PROMQL_AGGREGATE, (PromqlRange){name.range.start, parser->last_closing},
-                 args_depth(args));
+        new_node(parser, PROMQL_AGGREGATE, (PromqlRange){name.range.start, end}, args_depth(args));
     PromqlAggregation op = PROMQL_SUM;
-    size_t wanted, count = args == NULL ? 0 : args->count;
+    size_t wanted, count = args->count;
 
-    (void)token;
     if (expr == NULL) return NULL;
     while (op < PROMQL_LIMIT_RATIO &&
            !str_equal_nocase(name.text, str_of(promql_aggregation_name(op))))
@@ -291,10 +292,59 @@ PromqlExpr *promql_new_aggregate(PromqlParser *parser, PromqlItem name, int toke
 
 /* ---- selectors ---- */
 
-void promql_check_label(PromqlParser *parser, PromqlItem item, Str name) {
-    if (promql_failed(parser) || (name.len > 0 && str_is_utf8(name))) return;
-    promql_fail(parser, ERR_INVALID, item.range, "invalid label name for grouping: \"" STR_FMT "\"",
-                STR_ARG(str_slice(name, 0, 80)));
+void promql_check_label(PromqlParser *parser, PromqlItem label, bool quoted) {
+    /* Without dots and foreign letters, a colon is no other name's business, and always passed. */
+    bool whole = quoted || !parser->options.unquoted_names ||
+                 promql_scan_name(label.text, false, true) == label.text.len;
+    CLEANUP_IN_PLACE(buf_done) Buf name = {0};
+
+    if (promql_failed(parser) || (label.text.len > 0 && whole && str_is_utf8(label.text))) return;
+    buf_init(&name, 512);
+    rune_quote(&name, str_slice(label.text, 0, 80));
+    promql_fail(parser, ERR_INVALID, label.range, "invalid label name for grouping: " STR_FMT,
+                STR_ARG(buf_str(&name)));
+}
+
+static bool is_regex(MatchOp op) {
+    return op == MATCH_REGEX || op == MATCH_NOT_REGEX;
+}
+
+/* An expression that the query had already; dashboards repeat theirs in every selector. */
+static const Matcher *find_regex(const PromqlParser *parser, Str value) {
+    for (size_t i = 0; parser->regexes != NULL && i < parser->regexes->count; i++)
+        if (str_equal(parser->regexes->items[i].value, value)) return &parser->regexes->items[i];
+    return NULL;
+}
+
+/* What automata compute is not in the arena's budget, so that each gets the less the more there
+ * are: all of a query's together stay below 200 MiB. */
+static size_t regex_bytes_max(size_t before) {
+    if (before < 8) return MIB(8);
+    return before < 72 ? MIB(1) : KIB(128);
+}
+
+static Matcher make_regex(PromqlParser *parser, PromqlRange range, MatchOp op, Str name,
+                          Str value) {
+    size_t count = parser->regexes == NULL ? 0 : parser->regexes->count;
+    const Matcher *known = find_regex(parser, value);
+    Matcher matcher = {0};
+    Error err = {0};
+    ErrCode code;
+
+    if (known != NULL) return matcher_like(known, op, name);
+    if (count == PROMQL_REGEXES_MAX || value.len > PROMQL_REGEX_BYTES_MAX) {
+        promql_fail(parser, ERR_LIMIT, range,
+                    "a query may have %d different regular expressions of %d bytes each",
+                    PROMQL_REGEXES_MAX, PROMQL_REGEX_BYTES_MAX);
+        return matcher;
+    }
+    code =
+        matcher_new_bounded(parser->arena, op, name, value, regex_bytes_max(count), &matcher, &err);
+    if (code != ERR_OK)
+        promql_fail(parser, code, range, "%s", err.text);
+    else
+        parser->regexes = promql_matchers_add(parser, parser->regexes, matcher);
+    return matcher;
 }
 
 static Matcher make_matcher(PromqlParser *parser, PromqlRange range, MatchOp op, Str name,
@@ -304,6 +354,7 @@ static Matcher make_matcher(PromqlParser *parser, PromqlRange range, MatchOp op,
     ErrCode code;
 
     if (promql_failed(parser)) return matcher;
+    if (is_regex(op)) return make_regex(parser, range, op, name, value);
     code = matcher_new(parser->arena, op, name, value, &matcher, &err);
     if (code != ERR_OK) promql_fail(parser, code, range, "%s", err.text);
     return matcher;
@@ -339,10 +390,10 @@ PromqlExpr *promql_new_selector(PromqlParser *parser, const PromqlItem *name,
 }
 
 static void set_duration(PromqlExpr *duration, int64_t *ms, PromqlExpr **computed) {
-    if (duration->kind == PROMQL_NUMBER)
-        *ms = (int64_t)llround(duration->as.number.value * 1000);
-    else
+    if (duration->kind != PROMQL_NUMBER)
         *computed = duration;
+    else if (!promql_seconds_to_ms(duration->as.number.value, ms))
+        assert(false); /* promql_check_duration() looked */
 }
 
 PromqlExpr *promql_new_matrix(PromqlParser *parser, PromqlExpr *inner, PromqlItem open,
@@ -415,14 +466,23 @@ void promql_set_offset(PromqlParser *parser, PromqlExpr *expr, PromqlExpr *offse
     }
 }
 
+/* %f, but no number is written as Go does. */
+static const char *format_seconds(double seconds, char *text, size_t size) {
+    if (isnan(seconds)) return "NaN";
+    if (isinf(seconds)) return seconds > 0 ? "+Inf" : "-Inf";
+    snprintf(text, size, "%f", seconds);
+    return text;
+}
+
 void promql_set_at(PromqlParser *parser, PromqlExpr *expr, PromqlAt at, double seconds) {
     PromqlTime *time;
+    char text[350];
 
     if (promql_failed(parser)) return;
     time = time_of(expr);
     if (at == PROMQL_AT_TIME && !(seconds > -9.2e15 && seconds < 9.2e15)) {
-        promql_fail(parser, ERR_INVALID, expr->range, "timestamp out of bounds for @ modifier: %f",
-                    seconds);
+        promql_fail(parser, ERR_INVALID, expr->range, "timestamp out of bounds for @ modifier: %s",
+                    format_seconds(seconds, text, sizeof text));
     } else if (time == NULL) {
         promql_fail(parser, ERR_INVALID, expr->range,
                     "@ modifier must be preceded by an instant vector selector or range vector "
@@ -443,10 +503,7 @@ void promql_set_extended(PromqlParser *parser, PromqlExpr *expr, bool anchored) 
 
     if (promql_failed(parser)) return;
     if (expr->kind == PROMQL_MATRIX) selector = expr->as.matrix.inner;
-    if (parser->options.experimental_off) {
-        promql_fail(parser, ERR_INVALID, expr->range, "%s modifier is experimental and not enabled",
-                    name);
-    } else if (expr->kind == PROMQL_SUBQUERY) {
+    if (expr->kind == PROMQL_SUBQUERY) {
         promql_fail(parser, ERR_INVALID, expr->range, "%s modifier is not supported for subqueries",
                     name);
     } else if (selector->kind != PROMQL_SELECTOR) {
@@ -462,31 +519,20 @@ void promql_set_extended(PromqlParser *parser, PromqlExpr *expr, bool anchored) 
 
 /* ---- durations ---- */
 
-static bool duration_allowed(PromqlParser *parser, PromqlRange range) {
-    if (promql_failed(parser)) return false;
-    if (!parser->options.experimental_off) return true;
-    promql_fail(parser, ERR_INVALID, range, "experimental duration expression is not enabled");
-    return false;
+PromqlExpr *promql_check_duration(PromqlParser *parser, PromqlExpr *number, PromqlRange where) {
+    int64_t ms;
+
+    if (promql_failed(parser)) return NULL;
+    if (promql_seconds_to_ms(number->as.number.value, &ms)) return number;
+    promql_fail(parser, ERR_INVALID, where, "duration out of range");
+    return NULL;
 }
 
-static bool is_zero(const PromqlExpr *expr) {
-    return expr->kind == PROMQL_NUMBER && expr->as.number.value == 0;
-}
+static PromqlExpr *new_duration(PromqlParser *parser, PromqlOp op, PromqlExpr *left,
+                                PromqlExpr *right, PromqlRange range) {
+    PromqlExpr *expr =
+        new_node(parser, PROMQL_DURATION, range, MAX(depth_of(left), depth_of(right)));
 
-PromqlExpr *promql_new_duration(PromqlParser *parser, PromqlOp op, PromqlExpr *left,
-                                PromqlExpr *right, PromqlItem first) {
-    PromqlRange range = first.range;
-    PromqlExpr *expr;
-
-    if (left != NULL && op <= PROMQL_POW) range.start = left->range.start;
-    range.end = right != NULL ? right->range.end : parser->last_closing;
-    if (!duration_allowed(parser, range)) return NULL;
-    if ((op == PROMQL_DIV || op == PROMQL_MOD) && is_zero(right)) {
-        promql_fail(parser, ERR_INVALID, first.range,
-                    op == PROMQL_DIV ? "division by zero" : "modulo by zero");
-        return NULL;
-    }
-    expr = new_node(parser, PROMQL_DURATION, range, MAX(depth_of(left), depth_of(right)));
     if (expr == NULL) return NULL;
     expr->as.duration.op = op;
     expr->as.duration.left = left;
@@ -494,32 +540,58 @@ PromqlExpr *promql_new_duration(PromqlParser *parser, PromqlOp op, PromqlExpr *l
     return expr;
 }
 
-PromqlExpr *promql_negate_duration(PromqlParser *parser, bool minus, PromqlItem op,
-                                   PromqlExpr *inner) {
-    PromqlExpr *expr;
-
-    if (promql_failed(parser)) return NULL;
-    if (inner->kind == PROMQL_NUMBER) {
-        if (minus) inner->as.number.value = -inner->as.number.value;
-        inner->range.start = op.range.start;
-        return inner;
-    }
-    if (!minus) return inner;
-    expr = new_node(parser, PROMQL_DURATION, (PromqlRange){op.range.start, inner->range.end},
-                    depth_of(inner));
-    if (expr == NULL) return NULL;
-    expr->as.duration.op = PROMQL_SUB;
-    expr->as.duration.right = inner;
-    return expr;
+PromqlExpr *promql_new_step(PromqlParser *parser, PromqlOp op, PromqlItem name, PromqlItem close) {
+    return new_duration(parser, op, NULL, NULL, (PromqlRange){name.range.start, close.range.end});
 }
 
+PromqlExpr *promql_new_extremum(PromqlParser *parser, PromqlItem name, PromqlExpr *left,
+                                PromqlExpr *right, PromqlItem close) {
+    bool is_max = str_equal_nocase(name.text, STR("max_of"));
+
+    return new_duration(parser, is_max ? PROMQL_DURATION_MAX : PROMQL_DURATION_MIN, left, right,
+                        (PromqlRange){name.range.start, close.range.end});
+}
+
+PromqlExpr *promql_new_duration(PromqlParser *parser, PromqlOp op, PromqlExpr *left,
+                                PromqlItem op_item, PromqlExpr *right) {
+    bool by_zero = (op == PROMQL_DIV || op == PROMQL_MOD) && right->kind == PROMQL_NUMBER &&
+                   right->as.number.value == 0;
+
+    if (by_zero) {
+        promql_fail(parser, ERR_INVALID, op_item.range,
+                    op == PROMQL_DIV ? "division by zero" : "modulo by zero");
+        return NULL;
+    }
+    return new_duration(parser, op, left, right,
+                        (PromqlRange){left->range.start, right->range.end});
+}
+
+PromqlExpr *promql_new_signed(PromqlParser *parser, PromqlItem op, PromqlExpr *inner) {
+    if (promql_failed(parser)) return NULL;
+    return new_duration(parser, op.text.ptr[0] == '-' ? PROMQL_SUB : PROMQL_ADD, NULL, inner,
+                        (PromqlRange){op.range.start, inner->range.end});
+}
+
+PromqlExpr *promql_sign_duration(PromqlParser *parser, PromqlItem op, PromqlExpr *inner) {
+    bool minus = op.text.ptr[0] == '-';
+
+    if (promql_failed(parser)) return NULL;
+    if (inner->kind != PROMQL_NUMBER) return minus ? promql_new_signed(parser, op, inner) : inner;
+    if (minus) inner->as.number.value = -inner->as.number.value;
+    inner->range.start = op.range.start;
+    return promql_check_duration(parser, inner, op.range);
+}
+
+/* A number has no place for its parentheses: a plus without effect keeps them. */
 PromqlExpr *promql_wrap_duration(PromqlParser *parser, PromqlItem open, PromqlExpr *inner,
                                  PromqlItem close) {
     PromqlRange range = {open.range.start, close.range.end};
 
-    if (!duration_allowed(parser, range)) return NULL;
+    if (promql_failed(parser)) return NULL;
+    if (inner->kind == PROMQL_NUMBER) inner = new_duration(parser, PROMQL_ADD, NULL, inner, range);
+    if (inner == NULL) return NULL;
+    inner->as.duration.wrapped = true;
     inner->range = range;
-    if (inner->kind == PROMQL_DURATION) inner->as.duration.wrapped = true;
     return inner;
 }
 
@@ -527,10 +599,6 @@ PromqlExpr *promql_positive_duration(PromqlParser *parser, PromqlExpr *duration)
     if (promql_failed(parser)) return NULL;
     if (duration->kind == PROMQL_NUMBER && duration->as.number.value <= 0) {
         promql_fail(parser, ERR_INVALID, duration->range, "duration must be greater than 0");
-        return NULL;
-    }
-    if (duration->kind == PROMQL_NUMBER && duration->as.number.value > 9.2e9) {
-        promql_fail(parser, ERR_INVALID, duration->range, "duration out of range");
         return NULL;
     }
     return duration;

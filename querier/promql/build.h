@@ -20,6 +20,7 @@ typedef struct PromqlArgs {
     PromqlExpr **items;
     size_t count;
     size_t capacity;
+    uint32_t end; /* behind the closing parenthesis */
 } PromqlArgs;
 
 typedef struct PromqlMatchers {
@@ -45,7 +46,7 @@ typedef struct PromqlParser {
     Str query;
     PromqlOptions options;
     PromqlExpr *result;
-    PromqlMatchers *selector; /* result of a selector alone */
+    PromqlMatchers *regexes; /* one matcher of each different expression */
     bool only_selector;
     bool started;   /* the start token was handed out */
     int last_token; /* the newest token and its text: what an error calls unexpected */
@@ -53,9 +54,9 @@ typedef struct PromqlParser {
     uint32_t last_closing; /* end of the newest token that can end an expression */
     uint32_t at;           /* the lexer's place */
     uint32_t parens;
-    bool colon_seen; /* within brackets */
-    char string_open;
-    uint32_t string_start;
+    bool bracket_open;
+    bool colon_seen; /* both within brackets: a colon, a number or step() or the like */
+    bool duration_seen;
     ErrCode code; /* of the first error; nothing else counts after it */
     Error *err;
 } PromqlParser;
@@ -77,12 +78,12 @@ PromqlExpr *promql_new_duration_literal(PromqlParser *parser, PromqlItem item);
 PromqlExpr *promql_new_string(PromqlParser *parser, PromqlItem item);
 PromqlExpr *promql_new_paren(PromqlParser *parser, PromqlItem open, PromqlExpr *inner,
                              PromqlItem close);
-PromqlExpr *promql_new_unary(PromqlParser *parser, bool minus, PromqlItem op, PromqlExpr *inner);
+PromqlExpr *promql_new_unary(PromqlParser *parser, PromqlItem op, PromqlExpr *inner);
 PromqlExpr *promql_new_binary(PromqlParser *parser, PromqlOp op, PromqlExpr *left,
                               PromqlModifier *modifier, PromqlExpr *right);
 PromqlExpr *promql_new_call(PromqlParser *parser, PromqlItem name, PromqlArgs *args);
-PromqlExpr *promql_new_aggregate(PromqlParser *parser, PromqlItem op, int token,
-                                 PromqlGrouping *grouping, PromqlArgs *args);
+PromqlExpr *promql_new_aggregate(PromqlParser *parser, PromqlItem op, PromqlGrouping *grouping,
+                                 PromqlArgs *args, uint32_t end);
 PromqlExpr *promql_new_selector(PromqlParser *parser, const PromqlItem *name,
                                 PromqlMatchers *matchers);
 PromqlExpr *promql_new_matrix(PromqlParser *parser, PromqlExpr *inner, PromqlItem open,
@@ -92,32 +93,41 @@ PromqlExpr *promql_new_subquery(PromqlParser *parser, PromqlExpr *inner, PromqlE
 void promql_set_offset(PromqlParser *parser, PromqlExpr *expr, PromqlExpr *offset);
 void promql_set_at(PromqlParser *parser, PromqlExpr *expr, PromqlAt at, double seconds);
 void promql_set_extended(PromqlParser *parser, PromqlExpr *expr, bool anchored);
-/* `item` is a NUMBER or DURATION: its value in seconds. */
-double promql_seconds(PromqlParser *parser, const PromqlExpr *literal);
 
+/* A number as a duration: `where` is named when it is more than one may have. */
+PromqlExpr *promql_check_duration(PromqlParser *parser, PromqlExpr *number, PromqlRange where);
+PromqlExpr *promql_new_step(PromqlParser *parser, PromqlOp op, PromqlItem name, PromqlItem close);
+PromqlExpr *promql_new_extremum(PromqlParser *parser, PromqlItem name, PromqlExpr *left,
+                                PromqlExpr *right, PromqlItem close);
 PromqlExpr *promql_new_duration(PromqlParser *parser, PromqlOp op, PromqlExpr *left,
-                                PromqlExpr *right, PromqlItem first);
-PromqlExpr *promql_negate_duration(PromqlParser *parser, bool minus, PromqlItem op,
-                                   PromqlExpr *inner);
+                                PromqlItem op_item, PromqlExpr *right);
+/* A node for the sign of what is no number. */
+PromqlExpr *promql_new_signed(PromqlParser *parser, PromqlItem op, PromqlExpr *inner);
+/* The sign of anything: a number just changes, and a plus vanishes. */
+PromqlExpr *promql_sign_duration(PromqlParser *parser, PromqlItem op, PromqlExpr *inner);
 PromqlExpr *promql_wrap_duration(PromqlParser *parser, PromqlItem open, PromqlExpr *inner,
                                  PromqlItem close);
 /* A range or step must be positive when it is known already. */
 PromqlExpr *promql_positive_duration(PromqlParser *parser, PromqlExpr *duration);
 
 PromqlNames *promql_names_add(PromqlParser *parser, PromqlNames *names, Str name);
+PromqlArgs *promql_args_new(PromqlParser *parser, PromqlItem close);
 PromqlArgs *promql_args_add(PromqlParser *parser, PromqlArgs *args, PromqlExpr *arg);
 PromqlMatchers *promql_matchers_add(PromqlParser *parser, PromqlMatchers *matchers, Matcher one);
 Matcher promql_new_matcher(PromqlParser *parser, PromqlItem name, MatchOp op, PromqlItem value);
 Matcher promql_new_name_matcher(PromqlParser *parser, PromqlItem name);
 Str promql_unquote(PromqlParser *parser, PromqlItem item);
-void promql_check_label(PromqlParser *parser, PromqlItem item, Str name);
+void promql_check_label(PromqlParser *parser, PromqlItem label, bool quoted);
 PromqlModifier *promql_new_modifier(PromqlParser *parser, bool returns_bool);
 PromqlGrouping *promql_new_grouping(PromqlParser *parser, PromqlNames *names, bool without);
 
 /* Types of the whole tree; the first thing that is wrong fails the parser. */
 void promql_check(PromqlParser *parser, PromqlExpr *expr);
+/* One of the selector's matchers, at least, needs a label that is not empty. */
+bool promql_is_selective(const PromqlExpr *selector);
 
 /* literal.c */
-MUST_USE bool promql_parse_number(Str text, double *out);
-/* Go's string literals in Prometheus' quotes. False, with why, for what is no such. */
-MUST_USE bool promql_unquote_string(Arena *arena, Str quoted, Str *out, const char **why);
+/* NULL, or what is wrong with the number, as Go's strconv says it. */
+MUST_USE const char *promql_parse_number(Str text, double *out);
+/* False: more than a duration may have. */
+MUST_USE bool promql_seconds_to_ms(double seconds, int64_t *ms);

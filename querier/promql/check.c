@@ -1,6 +1,7 @@
 /*
  * check.c: types, and what the grammar cannot say. Fills in each node's type.
  */
+#include "common/base/rune.h"
 #include "querier/promql/build.h"
 
 static PromqlType check(PromqlParser *parser, PromqlExpr *expr);
@@ -35,6 +36,23 @@ static PromqlRange operator_range(const PromqlParser *parser, const PromqlExpr *
     return range;
 }
 
+static void check_label_clash(PromqlParser *parser, const PromqlExpr *expr) {
+    const PromqlMatching *matching = &expr->as.binary.matching;
+    CLEANUP_IN_PLACE(buf_done) Buf name = {0};
+
+    buf_init(&name, 512);
+    for (size_t l = 0; l < matching->label_count && matching->on; l++) {
+        for (size_t i = 0; i < matching->include_count; i++) {
+            if (!str_equal(matching->labels[l], matching->include[i])) continue;
+            rune_quote(&name, str_slice(matching->labels[l], 0, 80));
+            promql_fail(parser, ERR_INVALID, operator_range(parser, expr),
+                        "label " STR_FMT " must not occur in ON and GROUP clause at once",
+                        STR_ARG(buf_str(&name)));
+            return;
+        }
+    }
+}
+
 static void check_matching(PromqlParser *parser, PromqlExpr *expr, bool vectors) {
     PromqlMatching *matching = &expr->as.binary.matching;
     bool has_fill = matching->has_fill_left || matching->has_fill_right;
@@ -42,12 +60,6 @@ static void check_matching(PromqlParser *parser, PromqlExpr *expr, bool vectors)
 
     if (is_set && matching->cardinality == PROMQL_ONE_TO_ONE)
         matching->cardinality = PROMQL_MANY_TO_MANY;
-    for (size_t l = 0; l < matching->label_count && matching->on; l++)
-        for (size_t i = 0; i < matching->include_count; i++)
-            if (str_equal(matching->labels[l], matching->include[i]))
-                promql_fail(parser, ERR_INVALID, operator_range(parser, expr),
-                            "label \"" STR_FMT "\" must not occur in ON and GROUP clause at once",
-                            STR_ARG(str_slice(matching->labels[l], 0, 80)));
     if (!vectors) {
         if (matching->label_count > 0)
             promql_fail(parser, ERR_INVALID, expr->range,
@@ -55,6 +67,7 @@ static void check_matching(PromqlParser *parser, PromqlExpr *expr, bool vectors)
         if (has_fill)
             promql_fail(parser, ERR_INVALID, expr->range,
                         "filling in missing series only allowed between instant vectors");
+        *matching = (PromqlMatching){0}; /* nothing is matched here: not to be printed either */
         return;
     }
     if (!is_set) return;
@@ -83,6 +96,7 @@ static PromqlType check_binary(PromqlParser *parser, PromqlExpr *expr) {
         right_type == PROMQL_TYPE_SCALAR)
         promql_fail(parser, ERR_INVALID, operator_range(parser, expr),
                     "comparisons between scalars must use BOOL modifier");
+    check_label_clash(parser, expr);
     if (!is_value(left_type))
         promql_fail(parser, ERR_INVALID, left->range,
                     "binary expression must contain only scalar and instant vector types");
@@ -120,56 +134,103 @@ static void check_arg_count(PromqlParser *parser, const PromqlExpr *expr) {
     }
 }
 
+/* The type as it is written, without a look at what is inside. */
+static PromqlType type_of(const PromqlExpr *expr) {
+    switch (expr->kind) {
+    case PROMQL_NUMBER:
+    case PROMQL_DURATION:
+        return PROMQL_TYPE_SCALAR;
+    case PROMQL_STRING:
+        return PROMQL_TYPE_STRING;
+    case PROMQL_SELECTOR:
+    case PROMQL_AGGREGATE:
+        return PROMQL_TYPE_VECTOR;
+    case PROMQL_MATRIX:
+    case PROMQL_SUBQUERY:
+        return PROMQL_TYPE_MATRIX;
+    case PROMQL_CALL:
+        return expr->as.call.function->type;
+    case PROMQL_BINARY:
+        return type_of(expr->as.binary.left) == PROMQL_TYPE_SCALAR &&
+                       type_of(expr->as.binary.right) == PROMQL_TYPE_SCALAR
+                   ? PROMQL_TYPE_SCALAR
+                   : PROMQL_TYPE_VECTOR;
+    case PROMQL_UNARY:
+        return type_of(expr->as.unary.inner);
+    case PROMQL_PAREN:
+        return type_of(expr->as.paren.inner);
+    }
+    return PROMQL_TYPE_NONE;
+}
+
 /* info()'s second argument selects labels, so it has no metric name and may match all. */
-static bool check_info_selector(PromqlParser *parser, PromqlExpr *arg) {
+static void check_info(PromqlParser *parser, const PromqlExpr *call) {
+    const PromqlExpr *arg = call->as.call.args[1];
+    PromqlType type = type_of(arg);
+
+    if (type != PROMQL_TYPE_VECTOR)
+        promql_fail(parser, ERR_INVALID, call->range,
+                    "expected type %s in call to function \"info\", got %s",
+                    promql_type_name(PROMQL_TYPE_VECTOR), promql_type_name(type));
     if (arg->kind != PROMQL_SELECTOR)
         promql_fail(parser, ERR_INVALID, arg->range, "expected label selectors only");
     else if (arg->as.selector.name.len > 0)
         promql_fail(parser, ERR_INVALID, arg->range,
                     "expected label selectors only, got vector selector instead");
-    arg->type = PROMQL_TYPE_VECTOR;
-    return arg->kind == PROMQL_SELECTOR;
 }
 
 static void check_call(PromqlParser *parser, PromqlExpr *expr) {
     const PromqlFunction *function = expr->as.call.function;
+    bool info = function->id == PROMQL_FN_INFO && expr->as.call.arg_count > 1;
 
     check_arg_count(parser, expr);
+    if (info) check_info(parser, expr);
     for (size_t i = 0; i < expr->as.call.arg_count && !promql_failed(parser); i++) {
         PromqlExpr *arg = expr->as.call.args[i];
         PromqlType wanted, type;
 
         if (function->arg_count == 0) return;
         wanted = function->args[MIN(i, function->arg_count - 1)];
-        if (function->id == PROMQL_FN_INFO && i == 1 && arg->kind == PROMQL_SELECTOR &&
-            check_info_selector(parser, arg))
+        if (info && i == 1) {
+            arg->type = PROMQL_TYPE_VECTOR;
             continue;
+        }
         type = check(parser, arg);
         if (type != wanted)
             promql_fail(parser, ERR_INVALID, arg->range,
                         "expected type %s in call to function \"%s\", got %s",
                         promql_type_name(wanted), function->name, promql_type_name(type));
-        else if (function->id == PROMQL_FN_INFO && i == 1)
-            (void)check_info_selector(parser, arg);
     }
+}
+
+static void fail_name_twice(PromqlParser *parser, const PromqlExpr *expr, Str other) {
+    CLEANUP_IN_PLACE(buf_done) Buf names = {0};
+
+    buf_init(&names, 1024);
+    rune_quote(&names, str_slice(expr->as.selector.name, 0, 80));
+    buf_append_str(&names, STR(" or "));
+    rune_quote(&names, str_slice(other, 0, 80));
+    promql_fail(parser, ERR_INVALID, expr->range, "metric name must not be set twice: " STR_FMT,
+                STR_ARG(buf_str(&names)));
+}
+
+bool promql_is_selective(const PromqlExpr *selector) {
+    for (size_t i = 0; i < selector->as.selector.matcher_count; i++)
+        if (!selector->as.selector.matchers[i].matches_empty) return true;
+    return false;
 }
 
 static void check_selector(PromqlParser *parser, const PromqlExpr *expr) {
     const Matcher *matchers = expr->as.selector.matchers;
     size_t count = expr->as.selector.matcher_count;
-    bool selective = false;
 
     if (expr->as.selector.name.len > 0) {
         for (size_t i = 0; i + 1 < count; i++)
             if (str_equal(matchers[i].name, STR("__name__")))
-                promql_fail(parser, ERR_INVALID, expr->range,
-                            "metric name must not be set twice: \"" STR_FMT "\" or \"" STR_FMT "\"",
-                            STR_ARG(str_slice(expr->as.selector.name, 0, 80)),
-                            STR_ARG(str_slice(matchers[i].value, 0, 80)));
+                fail_name_twice(parser, expr, matchers[i].value);
         return;
     }
-    for (size_t i = 0; i < count; i++) selective = selective || !matchers[i].matches_empty;
-    if (!selective)
+    if (!promql_is_selective(expr))
         promql_fail(parser, ERR_INVALID, expr->range,
                     "vector selector must contain at least one non-empty matcher");
 }

@@ -5,6 +5,9 @@
 
 #include "querier/promql/build.h"
 
+/* Nanoseconds in 64 bits. */
+#define DURATION_SECONDS_MAX 9223372036.854775
+
 typedef struct Resolver {
     Str query;
     double step_s;
@@ -38,10 +41,10 @@ static ErrCode seconds_of(const Resolver *resolver, const PromqlExpr *expr, doub
         *out = resolver->range_s;
         return ERR_OK;
     case PROMQL_DURATION_MIN:
-        *out = fmin(left, right);
+        *out = isnan(left) || isnan(right) ? NAN : fmin(left, right);
         return ERR_OK;
     case PROMQL_DURATION_MAX:
-        *out = fmax(left, right);
+        *out = isnan(left) || isnan(right) ? NAN : fmax(left, right);
         return ERR_OK;
     case PROMQL_ADD:
         *out = left + right;
@@ -74,10 +77,11 @@ static ErrCode resolve_ms(const Resolver *resolver, const PromqlExpr *expr, bool
 
     if (expr == NULL) return ERR_OK;
     TRY(seconds_of(resolver, expr, &seconds));
-    if (positive && !(seconds > 0))
-        return fail_at(resolver, expr, "duration must be greater than 0");
-    if (!(fabs(seconds) < 9.2e9)) return fail_at(resolver, expr, "duration is out of range");
-    *out = (int64_t)llround(seconds * 1000);
+    if (!isfinite(seconds)) return fail_at(resolver, expr, "duration is NaN or infinite");
+    if (positive && seconds <= 0) return fail_at(resolver, expr, "duration must be greater than 0");
+    if (fabs(seconds) > DURATION_SECONDS_MAX)
+        return fail_at(resolver, expr, "duration is out of range");
+    *out = (int64_t)(seconds * 1000); /* cut, as Prometheus does here, and not rounded */
     return ERR_OK;
 }
 

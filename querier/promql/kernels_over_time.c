@@ -548,6 +548,8 @@ RangeKernel range_kernel(PromqlFunctionId id) {
         return kernel_trend;
     case PROMQL_FN_DOUBLE_EXPONENTIAL_SMOOTHING:
         return kernel_smoothing;
+    case PROMQL_FN_INTEGRAL:
+        return kernel_integral;
     default:
         return NULL;
     }

@@ -1,11 +1,13 @@
 /*
- * literal.c: numbers, durations and strings in every spelling that Go's strconv takes.
+ * literal.c: what numbers and durations are worth, in every spelling that Go's strconv takes.
  */
 #include <math.h>
+#include <stdio.h>
+#include <strings.h>
 
 #include "querier/promql/build.h"
 
-enum { NUMBER_BYTES_MAX = 400 };
+enum { NUMBER_BYTES_MAX = 1000 };
 
 static int digit_of(char c) {
     if (c >= '0' && c <= '9') return c - '0';
@@ -14,21 +16,20 @@ static int digit_of(char c) {
     return 99;
 }
 
-/* An integer in the base its prefix names (0x, 0o, 0b, 0), underscores between digits allowed. */
+/* An integer in the base its prefix names (0x, or 0 for octal). */
 static bool parse_integer(Str text, double *out) {
     unsigned base = 10;
     uint64_t v = 0;
     size_t i = 0;
 
     if (text.len > 1 && text.ptr[0] == '0') {
-        char c = text.ptr[1] | 32;
+        bool hex = (text.ptr[1] | 32) == 'x';
 
-        base = c == 'x' ? 16 : c == 'b' ? 2 : 8;
-        i = c == 'x' || c == 'b' || c == 'o' ? 2 : 1;
+        base = hex ? 16 : 8;
+        i = hex ? 2 : 1;
     }
     if (i == text.len) return false;
     for (; i < text.len; i++) {
-        if (text.ptr[i] == '_') continue;
         unsigned digit = (unsigned)digit_of(text.ptr[i]);
 
         if (digit >= base || __builtin_mul_overflow(v, (uint64_t)base, &v) ||
@@ -39,30 +40,47 @@ static bool parse_integer(Str text, double *out) {
     return true;
 }
 
-static bool parse_hex_float(Str text, double *out) {
-    double v = 0;
+/* Without its underscores, each of which must stand between digits, or behind 0x. */
+static bool strip_underscores(Str text, char *plain, size_t size, size_t *len) {
+    bool hex = text.len > 2 && (text.ptr[1] | 32) == 'x';
 
-    if (text.len < 3 || (text.ptr[1] | 32) != 'x') return false;
-    for (size_t i = 2; i < text.len; i++) {
-        if (text.ptr[i] == '_') continue;
-        v = v * 16 + digit_of(text.ptr[i]);
+    *len = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] != '_') {
+            if (*len == size) return false;
+            plain[(*len)++] = text.ptr[i];
+        } else if (i == 0 || i + 1 == text.len || digit_of(text.ptr[i + 1]) >= (hex ? 16 : 10) ||
+                   (digit_of(text.ptr[i - 1]) >= (hex ? 16 : 10) && !(hex && i == 2))) {
+            return false;
+        }
     }
-    *out = v;
     return true;
 }
 
-bool promql_parse_number(Str text, double *out) {
-    char plain[NUMBER_BYTES_MAX];
-    size_t len = 0;
+/* digits, maybe a point among them, maybe an exponent: a number, then, though too large for one */
+static bool is_decimal(Str text) {
+    size_t i = 0, digits, points = 0;
 
-    if (parse_integer(text, out)) return true;
-    if (parse_hex_float(text, out)) return true;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] == '_') continue;
-        if (len == sizeof plain) return false;
-        plain[len++] = text.ptr[i];
-    }
-    return str_to_double((Str){plain, len}, out);
+    for (; i < text.len && (digit_of(text.ptr[i]) < 10 || text.ptr[i] == '.'); i++)
+        points += text.ptr[i] == '.';
+    digits = i - points;
+    if (digits == 0 || points > 1) return false;
+    if (i == text.len) return true;
+    if ((text.ptr[i] | 32) != 'e') return false;
+    i++;
+    if (i < text.len && (text.ptr[i] == '+' || text.ptr[i] == '-')) i++;
+    if (i == text.len) return false;
+    while (i < text.len && digit_of(text.ptr[i]) < 10) i++;
+    return i == text.len;
+}
+
+const char *promql_parse_number(Str text, double *out) {
+    char plain[NUMBER_BYTES_MAX];
+    Str stripped = {plain, 0};
+
+    if (!strip_underscores(text, plain, sizeof plain, &stripped.len)) return "invalid syntax";
+    if (parse_integer(stripped, out) || str_to_double(stripped, out)) return NULL;
+    return is_decimal(stripped) ? "value out of range" : "invalid syntax";
 }
 
 /* ---- durations ---- */
@@ -82,40 +100,58 @@ static const DurationUnit duration_units[] = {
     {"ms", 1},
 };
 
-static ErrCode bad_duration(Str text, const char *why, Error *err) {
-    return error_set(err, ERR_INVALID, "%s: \"" STR_FMT "\"", why, STR_ARG(str_slice(text, 0, 80)));
+static ErrCode bad_duration(Str text, Error *err) {
+    return error_set(err, ERR_INVALID, "not a valid duration string: \"" STR_FMT "\"",
+                     STR_ARG(str_slice(text, 0, 80)));
+}
+
+static size_t count_while(Str text, bool digits) {
+    size_t n = 0;
+
+    while (n < text.len && (text.ptr[n] >= '0' && text.ptr[n] <= '9') == digits) n++;
+    return n;
 }
 
 /* Number and unit pairs, larger units first, each once. */
 static ErrCode parse_units(Str text, int64_t *ms, Error *err) {
     Str rest = text;
     size_t next_unit = 0;
-    int64_t sum = 0;
+    int64_t sum = 0, part;
 
     while (rest.len > 0) {
-        size_t digits = 0, letters, unit;
+        Str digits = str_slice(rest, 0, count_while(rest, true));
+        Str name = str_from(rest, digits.len);
+        size_t unit = 0;
         uint64_t number;
-        int64_t part;
 
-        while (digits < rest.len && rest.ptr[digits] >= '0' && rest.ptr[digits] <= '9') digits++;
-        letters = digits;
-        while (letters < rest.len && rest.ptr[letters] >= 'a' && rest.ptr[letters] <= 'z')
-            letters++;
-        for (unit = next_unit; unit < ARRAY_LEN(duration_units); unit++)
-            if (str_equal((Str){rest.ptr + digits, letters - digits},
-                          str_of(duration_units[unit].name)))
-                break;
-        if (digits == 0 || unit == ARRAY_LEN(duration_units))
-            return bad_duration(text, "not a valid duration string", err);
-        if (!str_to_u64((Str){rest.ptr, digits}, &number) || number > INT64_MAX ||
+        name.len = count_while(name, false);
+        if (name.len == 0 || !str_to_u64(digits, &number)) return bad_duration(text, err);
+        while (unit < ARRAY_LEN(duration_units) &&
+               !str_equal(name, str_of(duration_units[unit].name)))
+            unit++;
+        if (unit == ARRAY_LEN(duration_units))
+            return error_set(err, ERR_INVALID,
+                             "unknown unit \"" STR_FMT "\" in duration \"" STR_FMT "\"",
+                             STR_ARG(str_slice(name, 0, 80)), STR_ARG(str_slice(text, 0, 80)));
+        if (unit < next_unit) return bad_duration(text, err);
+        if (number > INT64_MAX ||
             __builtin_mul_overflow((int64_t)number, duration_units[unit].ms, &part) ||
             __builtin_add_overflow(sum, part, &sum) || sum > INT64_MAX / 1000000)
             return error_set(err, ERR_INVALID, "duration out of range");
         next_unit = unit + 1;
-        rest = str_from(rest, letters);
+        rest = str_from(rest, digits.len + name.len);
     }
     *ms = sum;
     return ERR_OK;
+}
+
+bool promql_seconds_to_ms(double seconds, int64_t *ms) {
+    double ns = round(seconds * 1e9);
+
+    /* Durations are nanoseconds in 64 bits to Prometheus, and cut to milliseconds. */
+    if (!(fabs(ns) < 9223372036854775808.0)) return false;
+    *ms = (int64_t)ns / 1000000;
+    return true;
 }
 
 ErrCode promql_parse_duration(Str text, int64_t *ms, Error *err) {
@@ -127,115 +163,11 @@ ErrCode promql_parse_duration(Str text, int64_t *ms, Error *err) {
         return ERR_OK;
     }
     if (str_to_double(text, &seconds)) {
-        if (!(fabs(seconds) < 9.2e9))
+        if (!promql_seconds_to_ms(seconds, ms))
             return error_set(err, ERR_INVALID,
                              "cannot parse \"" STR_FMT "\" to a valid duration. It overflows int64",
                              STR_ARG(str_slice(text, 0, 80)));
-        *ms = (int64_t)llround(seconds * 1000);
         return ERR_OK;
     }
     return parse_units(text, ms, err);
-}
-
-/* ---- strings ---- */
-
-static size_t put_utf8(uint32_t rune, char *out) {
-    if (rune < 0x80) {
-        out[0] = (char)rune;
-        return 1;
-    }
-    if (rune < 0x800) {
-        out[0] = (char)(0xc0 | rune >> 6);
-        out[1] = (char)(0x80 | (rune & 0x3f));
-        return 2;
-    }
-    if (rune < 0x10000) {
-        out[0] = (char)(0xe0 | rune >> 12);
-        out[1] = (char)(0x80 | (rune >> 6 & 0x3f));
-        out[2] = (char)(0x80 | (rune & 0x3f));
-        return 3;
-    }
-    out[0] = (char)(0xf0 | rune >> 18);
-    out[1] = (char)(0x80 | (rune >> 12 & 0x3f));
-    out[2] = (char)(0x80 | (rune >> 6 & 0x3f));
-    out[3] = (char)(0x80 | (rune & 0x3f));
-    return 4;
-}
-
-/* `count` digits of `base` at *i. */
-static bool read_digits(Str text, size_t *i, unsigned count, unsigned base, uint32_t *out) {
-    uint32_t v = 0;
-
-    for (unsigned d = 0; d < count; d++, (*i)++) {
-        unsigned digit = *i < text.len ? (unsigned)digit_of(text.ptr[*i]) : 99;
-
-        if (digit >= base) return false;
-        v = v * base + digit;
-    }
-    *out = v;
-    return true;
-}
-
-/* The escape whose letter is at *i; moves behind it. Adds to `out`. */
-static bool unescape(Str text, size_t *i, char quote, char *out, size_t *len, const char **why) {
-    static const char letters[] = "abfnrtv\\", values[] = "\a\b\f\n\r\t\v\\";
-    char c = text.ptr[(*i)++];
-    const char *known = memchr(letters, c, sizeof letters - 1);
-    uint32_t v;
-
-    if (known != NULL || c == quote) {
-        out[(*len)++] = known != NULL ? values[known - letters] : quote;
-        return true;
-    }
-    *why = "illegal character in escape sequence";
-    if (c >= '0' && c <= '7') {
-        (*i)--;
-        if (!read_digits(text, i, 3, 8, &v) || v > 255) return false;
-        out[(*len)++] = (char)v;
-        return true;
-    }
-    if (c == 'x') {
-        if (!read_digits(text, i, 2, 16, &v)) return false;
-        out[(*len)++] = (char)v;
-        return true;
-    }
-    if (c == 'u' || c == 'U') {
-        if (!read_digits(text, i, c == 'u' ? 4 : 8, 16, &v)) return false;
-        *why = "escape sequence is an invalid Unicode code point";
-        if (v > 0x10ffff || (v >= 0xd800 && v < 0xe000)) return false;
-        *len += put_utf8(v, out + *len);
-        return true;
-    }
-    *why = "unknown escape sequence";
-    return false;
-}
-
-bool promql_unquote_string(Arena *arena, Str quoted, Str *out, const char **why) {
-    Str inner = {quoted.ptr + 1, quoted.len - 2};
-    char *text;
-    size_t len = 0;
-
-    assert(quoted.len >= 2);
-    *why = "out of memory";
-    if (quoted.ptr[0] == '`' || memchr(inner.ptr, '\\', inner.len) == NULL) {
-        *out = inner;
-    } else {
-        /* No escape is shorter than what it stands for. */
-        text = arena_alloc_bytes(arena, inner.len + 1);
-        if (text == NULL) return false;
-        for (size_t i = 0; i < inner.len;) {
-            if (inner.ptr[i] != '\\') {
-                text[len++] = inner.ptr[i++];
-                continue;
-            }
-            i++;
-            if (i == inner.len) {
-                *why = "escape sequence not terminated";
-                return false;
-            }
-            if (!unescape(inner, &i, quoted.ptr[0], text, &len, why)) return false;
-        }
-        *out = (Str){text, len};
-    }
-    return true;
 }

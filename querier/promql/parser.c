@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "common/base/rune.h"
 #include "querier/promql/build.h"
 #include "querier/promql/promql.tab.h"
 
@@ -23,7 +24,7 @@ void promql_position(Str query, uint32_t offset, unsigned *line, unsigned *colum
 
 void promql_fail(PromqlParser *parser, ErrCode code, PromqlRange range, const char *format, ...) {
     unsigned line, column;
-    char text[400];
+    char text[500];
     va_list args;
 
     if (promql_failed(parser)) return;
@@ -31,51 +32,76 @@ void promql_fail(PromqlParser *parser, ErrCode code, PromqlRange range, const ch
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     promql_position(parser->query, range.start, &line, &column);
-    parser->code = error_set(parser->err, code, "%u:%u: parse error: %s", line, column, text);
+    if (parser->query.len == 0)
+        parser->code = error_set(parser->err, code, "unknown position: parse error: %s", text);
+    else
+        parser->code = error_set(parser->err, code, "%u:%u: parse error: %s", line, column, text);
+}
+
+/* At most ten characters of a token that is longer than that in bytes. */
+static void quote_start(Buf *out, Str text) {
+    Str rest = text;
+
+    if (text.len <= 10) {
+        rune_quote(out, text);
+        return;
+    }
+    for (int i = 0; i < 10 && rest.len > 0; i++) {
+        size_t len;
+
+        rune_decode(rest, &len);
+        rest = str_from(rest, len);
+    }
+    rune_quote(out, (Str){text.ptr, text.len - rest.len});
+    buf_append_str(out, STR("..."));
 }
 
 /* The newest token in Prometheus' words: what it is, and its text unless that says it all. */
-static void describe_token(const PromqlParser *parser, char *out, size_t size) {
+static void describe_token(const PromqlParser *parser, Buf *out) {
     Str text = parser->last.text;
     int token = parser->last_token;
-    const char *kind = NULL, *before = "\"", *after = "\"";
-    char escaped[64];
-    size_t used = 0, shown = MIN(text.len, 10);
 
-    if (token == PROMQL_YYEOF) {
-        snprintf(out, size, "end of input");
+    switch (token) {
+    case END_OF_INPUT:
+        buf_append_str(out, STR("end of input"));
+        return;
+    case IDENTIFIER:
+    case METRIC_IDENTIFIER:
+        if (token == METRIC_IDENTIFIER) buf_append_str(out, STR("metric "));
+        buf_append_str(out, STR("identifier "));
+        rune_quote(out, str_slice(text, 0, 200));
+        return;
+    case STRING:
+        buf_append_str(out, STR("string "));
+        break;
+    case NUMBER:
+        buf_append_str(out, STR("number "));
+        break;
+    case DURATION:
+        buf_append_str(out, STR("duration "));
+        break;
+    default:
+        if (token < ADD || token > ANCHORED) break;
+        buf_append_str(out, token <= AT            ? STR("<op:")
+                            : token <= LIMIT_RATIO ? STR("<aggr:")
+                                                   : STR("<"));
+        buf_append_str(out, text);
+        buf_append_byte(out, '>');
         return;
     }
-    if (token == IDENTIFIER) kind = "identifier ";
-    if (token == METRIC_IDENTIFIER) kind = "metric identifier ";
-    if (token == STRING) kind = "string ";
-    if (token == NUMBER) kind = "number ";
-    if (token == DURATION) kind = "duration ";
-    if (token == IDENTIFIER || token == METRIC_IDENTIFIER) shown = text.len;
-    if (token >= ADD && token <= AT) before = "<op:", after = ">";
-    if (token >= SUM && token <= LIMIT_RATIO) before = "<aggr:", after = ">";
-    if (token >= BOOL && token <= ANCHORED) before = "<", after = ">";
-    if (before[0] == '<' || shown == text.len) {
-        shown = MIN(text.len, 40);
-    } else {
-        after = "\"...";
-    }
-    for (size_t i = 0; i < shown && used + 2 < sizeof escaped; i++) {
-        if (text.ptr[i] == '"' || text.ptr[i] == '\\') escaped[used++] = '\\';
-        escaped[used++] = text.ptr[i];
-    }
-    escaped[used] = '\0';
-    snprintf(out, size, "%s%s%s%s", kind == NULL ? "" : kind, before, escaped, after);
+    quote_start(out, text);
 }
 
 void promql_unexpected(PromqlParser *parser, const char *context, const char *expected) {
-    char token[128];
+    CLEANUP_IN_PLACE(buf_done) Buf token = {0};
 
     if (promql_failed(parser)) return;
-    describe_token(parser, token, sizeof token);
-    promql_fail(parser, ERR_INVALID, parser->last.range, "unexpected %s%s%s%s%s", token,
-                context == NULL ? "" : " in ", context == NULL ? "" : context,
-                expected == NULL ? "" : ", expected ", expected == NULL ? "" : expected);
+    buf_init(&token, 1024);
+    describe_token(parser, &token);
+    promql_fail(parser, ERR_INVALID, parser->last.range, "unexpected " STR_FMT "%s%s%s%s",
+                STR_ARG(buf_str(&token)), context == NULL ? "" : " in ",
+                context == NULL ? "" : context, expected == NULL ? "" : ", expected ",
+                expected == NULL ? "" : expected);
 }
 
 static ErrCode run(PromqlParser *parser) {
@@ -92,7 +118,8 @@ static ErrCode run(PromqlParser *parser) {
     failed = promql_yyparse(scanner, parser);
     promql_yy_delete_buffer(buffer, scanner);
     promql_yylex_destroy(scanner);
-    if (failed == 0 && !promql_failed(parser)) promql_check(parser, parser->result);
+    if (failed == 0 && !promql_failed(parser) && !parser->only_selector)
+        promql_check(parser, parser->result);
     if (failed != 0 && !promql_failed(parser)) promql_unexpected(parser, NULL, NULL);
     return parser->code;
 }
@@ -119,6 +146,8 @@ ErrCode promql_parse_selector(Arena *arena, Str text, const Matcher **out, size_
     if (parser.query.ptr == NULL)
         return error_set(err, ERR_LIMIT, "the query's memory limit is reached");
     TRY(run(&parser));
+    if (!promql_is_selective(parser.result))
+        return error_set(err, ERR_INVALID, "match[] must contain at least one non-empty matcher");
     *out = parser.result->as.selector.matchers;
     *count = parser.result->as.selector.matcher_count;
     return ERR_OK;

@@ -8,10 +8,13 @@
 enum {
     PROMQL_QUERY_BYTES_MAX = 1 << 20,
     PROMQL_DEPTH_MAX = 1000, /* nested nodes; every recursive pass counts on it */
+    PROMQL_REGEXES_MAX = 512,
+    PROMQL_REGEX_BYTES_MAX = 256 << 10,
 };
 
 typedef struct PromqlOptions {
-    bool experimental_off; /* refuse experimental functions and duration expressions */
+    bool experimental_off; /* refuse experimental functions, aggregations and fill modifiers */
+    bool unquoted_names;   /* letters of every script, and dots, without quotes: http.requests */
 } PromqlOptions;
 
 /* The whole expression, types checked. ERR_INVALID: the text says where, in Prometheus' form:

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "common/base/number.h"
+#include "common/base/rune.h"
 
 void print_number(Buf *out, double v) {
     char digits[NUMBER_DIGITS_MAX + 1];
@@ -34,36 +35,6 @@ void print_number(Buf *out, double v) {
     }
 }
 
-void print_quoted(Buf *out, Str s) {
-    buf_append_byte(out, '"');
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-
-        switch (c) {
-        case '"':
-        case '\\':
-            buf_append_byte(out, '\\');
-            buf_append_byte(out, (char)c);
-            break;
-        case '\n':
-            buf_append_str(out, STR("\\n"));
-            break;
-        case '\r':
-            buf_append_str(out, STR("\\r"));
-            break;
-        case '\t':
-            buf_append_str(out, STR("\\t"));
-            break;
-        default:
-            if (c < 0x20 || c == 0x7f)
-                buf_printf(out, "\\x%02x", c);
-            else
-                buf_append_byte(out, (char)c);
-        }
-    }
-    buf_append_byte(out, '"');
-}
-
 static bool is_legacy_name(Str name) {
     for (size_t i = 0; i < name.len; i++) {
         char c = name.ptr[i];
@@ -75,13 +46,19 @@ static bool is_legacy_name(Str name) {
     return name.len > 0;
 }
 
+/* Words that are no label in a list, though they look like one. */
+static bool is_reserved(Str name) {
+    return str_equal_nocase(name, STR("inf")) || str_equal_nocase(name, STR("nan")) ||
+           str_equal_nocase(name, STR("without"));
+}
+
 static void print_labels(Buf *out, const Str *labels, size_t count) {
     for (size_t i = 0; i < count; i++) {
         if (i > 0) buf_append_str(out, STR(", "));
-        if (is_legacy_name(labels[i]))
+        if (is_legacy_name(labels[i]) && !is_reserved(labels[i]))
             buf_append_str(out, labels[i]);
         else
-            print_quoted(out, labels[i]);
+            rune_quote(out, labels[i]);
     }
 }
 
@@ -170,9 +147,9 @@ static void print_matcher(Buf *out, const Matcher *matcher) {
     if (is_legacy_name(matcher->name))
         buf_append_str(out, matcher->name);
     else
-        print_quoted(out, matcher->name);
+        rune_quote(out, matcher->name);
     buf_append_str(out, str_of(ops[matcher->op]));
-    print_quoted(out, matcher->value);
+    rune_quote(out, matcher->value);
 }
 
 /* {a="b",c=~"d"}, sorted; the matcher of the name that stands before it is left out. */
@@ -196,7 +173,10 @@ static void print_matchers(Buf *out, const PromqlExpr *selector) {
         used++;
     }
     if (texts == NULL) out->failed = true;
-    if (used == 0) return;
+    if (used == 0) {
+        if (selector->as.selector.name.len == 0) buf_append_str(out, STR("{}"));
+        return;
+    }
     qsort(texts, used, sizeof *texts, compare_texts);
     buf_append_byte(out, '{');
     for (size_t i = 0; i < used; i++) {
@@ -243,9 +223,23 @@ void print_subquery_suffix(Buf *out, const PromqlExpr *expr) {
     print_offset(out, &expr->as.subquery.time);
 }
 
+/* Go's %v: an exponent below 1e-4 and from 1e6 on. */
+static void print_general(Buf *out, double v) {
+    char digits[NUMBER_DIGITS_MAX + 1];
+    int exponent = 0, count = 0;
+
+    if (isfinite(v) && v != 0) count = number_shortest(v, digits, &exponent);
+    if (exponent >= -4 && exponent < 6) {
+        print_number(out, v);
+        return;
+    }
+    buf_printf(out, "%s%c%s%.*se%c%02d", signbit(v) ? "-" : "", digits[0], count > 1 ? "." : "",
+               count - 1, digits + 1, exponent < 0 ? '-' : '+', abs(exponent));
+}
+
 static void print_fill(Buf *out, const char *name, double value) {
     buf_printf(out, " %s (", name);
-    print_number(out, value);
+    print_general(out, value);
     buf_append_byte(out, ')');
 }
 
@@ -309,12 +303,12 @@ void promql_print(const PromqlExpr *expr, Buf *out) {
     switch (expr->kind) {
     case PROMQL_NUMBER:
         if (expr->as.number.is_duration)
-            print_duration(out, (int64_t)llround(expr->as.number.value * 1000));
+            print_duration(out, (int64_t)(expr->as.number.value * 1e9) / 1000000);
         else
             print_number(out, expr->as.number.value);
         return;
     case PROMQL_STRING:
-        print_quoted(out, expr->as.string.value);
+        rune_quote(out, expr->as.string.value);
         return;
     case PROMQL_SELECTOR:
         print_selector(expr, out);

@@ -2,6 +2,8 @@
  * print_json.c: the tree as /api/v1/parse_query gives it to Prometheus' own user interface: keys in
  * byte order, as there.
  */
+#include <math.h>
+
 #include "common/base/json.h"
 #include "querier/promql/print.h"
 
@@ -142,10 +144,12 @@ static void json_call(const PromqlExpr *expr, Buf *out) {
 
 static void json_fill(Buf *out, const char *key, bool has, double value) {
     buf_printf(out, "\"%s\":", key);
-    if (has)
+    if (!has)
+        buf_append_str(out, STR("null"));
+    else if (isfinite(value))
         print_number(out, value);
     else
-        buf_append_str(out, STR("null"));
+        json_number_text(out, value); /* JSON has no such number */
 }
 
 static void json_matching(const PromqlExpr *expr, Buf *out) {

@@ -32,6 +32,7 @@ static void promql_yyerror(PromqlScanner scanner, PromqlParser *parser, const ch
         promql_unexpected(parser, context, expected);                                              \
         YYABORT;                                                                                   \
     } while (0)
+#define SIGNED(op, value) ((op).text.ptr[0] == '-' ? -(value) : (value))
 #define STOP_IF_FAILED                                                                             \
     if (promql_failed(parser)) YYABORT
 }
@@ -49,7 +50,7 @@ static void promql_yyerror(PromqlScanner scanner, PromqlParser *parser, const ch
     double number;
 }
 
-%token START_EXPRESSION START_SELECTOR LEX_ERROR
+%token START_EXPRESSION START_SELECTOR END_OF_INPUT LEX_ERROR
 %token <item> IDENTIFIER METRIC_IDENTIFIER NUMBER DURATION STRING
 %token <item> LEFT_PAREN RIGHT_PAREN LEFT_BRACE RIGHT_BRACE LEFT_BRACKET RIGHT_BRACKET
 %token <item> COMMA COLON EQL
@@ -63,8 +64,10 @@ static void promql_yyerror(PromqlScanner scanner, PromqlParser *parser, const ch
 
 %type <expr> expr aggregate_expr binary_expr function_call paren_expr unary_expr vector_selector
 %type <expr> matrix_selector subquery_expr offset_expr at_expr extended_expr number_literal
-%type <expr> duration positive_duration offset_duration step_or_range
-%type <item> aggregate_op metric_identifier maybe_label callable string_identifier min_or_max
+%type <expr> duration positive_duration offset_duration offset_arithmetic paren_duration
+%type <expr> duration_call signed_duration
+%type <item> aggregate_op metric_identifier maybe_label grouping_label callable string_identifier
+%type <item> min_or_max unary_op
 %type <args> call_body call_args
 %type <grouping> aggregate_modifier
 %type <names> grouping_labels label_list maybe_grouping_labels
@@ -74,7 +77,8 @@ static void promql_yyerror(PromqlScanner scanner, PromqlParser *parser, const ch
 %type <match_op> match_op
 %type <number> fill_value at_time
 
-/* Increasing precedence. */
+/* Increasing precedence. An offset that is arithmetic goes on for as long as it can. */
+%precedence WHOLE_OFFSET
 %left LOR
 %left LAND LUNLESS
 %left EQLC GTE GTR LSS LTE NEQ TRIM_UPPER TRIM_LOWER
@@ -85,7 +89,7 @@ static void promql_yyerror(PromqlScanner scanner, PromqlParser *parser, const ch
 /* A bracket always belongs to what stands before it. */
 %precedence LEFT_BRACKET
 
-/* Parentheses after group_left are its labels, and those after a fill its value: shift is what is
+/* What stands in parentheses behind group_left and group_right is their labels: shift is what is
  * wanted. */
 %expect 7
 
@@ -94,12 +98,10 @@ static void promql_yyerror(PromqlScanner scanner, PromqlParser *parser, const ch
 %%
 
 start:
-    START_EXPRESSION expr               { parser->result = $2; }
-  | START_EXPRESSION                    {
-        promql_fail(parser, ERR_INVALID, (PromqlRange){0, 0}, "no expression found in input");
-        YYABORT;
-    }
+    START_EXPRESSION END_OF_INPUT       { promql_fail(parser, ERR_INVALID, (PromqlRange){0, 0}, "no expression found in input"); YYABORT; }
+  | START_EXPRESSION expr               { parser->result = $2; }
   | START_SELECTOR vector_selector      { parser->result = $2; }
+  | start END_OF_INPUT
   | error                               { GIVE_UP(NULL, NULL); }
   ;
 
@@ -113,13 +115,13 @@ expr:
 
 aggregate_expr:
     aggregate_op aggregate_modifier call_body {
-        $$ = promql_new_aggregate(parser, $1, 0, $2, $3); STOP_IF_FAILED;
+        $$ = promql_new_aggregate(parser, $1, $2, $3, $3->end); STOP_IF_FAILED;
     }
   | aggregate_op call_body aggregate_modifier {
-        $$ = promql_new_aggregate(parser, $1, 0, $3, $2); STOP_IF_FAILED;
+        $$ = promql_new_aggregate(parser, $1, $3, $2, parser->last_closing); STOP_IF_FAILED;
     }
   | aggregate_op call_body {
-        $$ = promql_new_aggregate(parser, $1, 0, NULL, $2); STOP_IF_FAILED;
+        $$ = promql_new_aggregate(parser, $1, NULL, $2, $2->end); STOP_IF_FAILED;
     }
   | aggregate_op error                  { GIVE_UP("aggregation", NULL); }
   ;
@@ -142,26 +144,20 @@ grouping_labels:
   ;
 
 label_list:
-    label_list COMMA maybe_label        {
-        promql_check_label(parser, $3, $3.text);
-        $$ = promql_names_add(parser, $1, $3.text); STOP_IF_FAILED;
-    }
-  | maybe_label                         {
-        promql_check_label(parser, $1, $1.text);
-        $$ = promql_names_add(parser, NULL, $1.text); STOP_IF_FAILED;
-    }
-  | label_list COMMA STRING             {
-        Str name = promql_unquote(parser, $3);
-        promql_check_label(parser, $3, name);
-        $$ = promql_names_add(parser, $1, name); STOP_IF_FAILED;
+    label_list COMMA grouping_label     { $$ = promql_names_add(parser, $1, $3.text); STOP_IF_FAILED; }
+  | grouping_label                      { $$ = promql_names_add(parser, NULL, $1.text); STOP_IF_FAILED; }
+  | label_list error                    { GIVE_UP("grouping opts", "\",\" or \")\""); }
+  ;
+
+grouping_label:
+    maybe_label                         {
+        promql_check_label(parser, $1, false);
+        $$ = $1; STOP_IF_FAILED;
     }
   | STRING                              {
-        Str name = promql_unquote(parser, $1);
-        promql_check_label(parser, $1, name);
-        $$ = promql_names_add(parser, NULL, name); STOP_IF_FAILED;
+        $$ = $1; $$.text = promql_unquote(parser, $1);
+        promql_check_label(parser, $$, true); STOP_IF_FAILED;
     }
-  | label_list COMMA error              { GIVE_UP("grouping opts", "label"); }
-  | label_list error                    { GIVE_UP("grouping opts", "\",\" or \")\""); }
   | error                               { GIVE_UP("grouping opts", "label"); }
   ;
 
@@ -227,9 +223,8 @@ bin_modifier:
   ;
 
 fill_value:
-    LEFT_PAREN number_literal RIGHT_PAREN     { $$ = promql_seconds(parser, $2); }
-  | LEFT_PAREN ADD number_literal RIGHT_PAREN { $$ = promql_seconds(parser, $3); }
-  | LEFT_PAREN SUB number_literal RIGHT_PAREN { $$ = -promql_seconds(parser, $3); }
+    LEFT_PAREN number_literal RIGHT_PAREN          { $$ = $2->as.number.value; }
+  | LEFT_PAREN unary_op number_literal RIGHT_PAREN { $$ = SIGNED($2, $3->as.number.value); }
   ;
 
 group_modifiers:
@@ -288,17 +283,19 @@ function_call:
     callable call_body                  { $$ = promql_new_call(parser, $1, $2); STOP_IF_FAILED; }
   ;
 
+unary_op: ADD | SUB ;
+
 callable: IDENTIFIER | START | END | STEP | RANGE | MAX_OF | MIN_OF ;
 
 call_body:
-    LEFT_PAREN call_args RIGHT_PAREN    { $$ = $2; }
-  | LEFT_PAREN RIGHT_PAREN              { $$ = NULL; }
+    LEFT_PAREN call_args RIGHT_PAREN    { $$ = $2; $$->end = $3.range.end; }
+  | LEFT_PAREN RIGHT_PAREN              { $$ = promql_args_new(parser, $2); STOP_IF_FAILED; }
   ;
 
 call_args:
     call_args COMMA expr                { $$ = promql_args_add(parser, $1, $3); STOP_IF_FAILED; }
   | expr                                { $$ = promql_args_add(parser, NULL, $1); STOP_IF_FAILED; }
-  | call_args COMMA RIGHT_PAREN         {
+  | call_args COMMA                     {
         promql_fail(parser, ERR_INVALID, $2.range, "trailing commas not allowed in function call args");
         YYABORT;
     }
@@ -309,8 +306,7 @@ paren_expr:
   ;
 
 unary_expr:
-    ADD expr %prec MUL                  { $$ = promql_new_unary(parser, false, $1, $2); STOP_IF_FAILED; }
-  | SUB expr %prec MUL                  { $$ = promql_new_unary(parser, true, $1, $2); STOP_IF_FAILED; }
+    unary_op expr %prec MUL             { $$ = promql_new_unary(parser, $1, $2); STOP_IF_FAILED; }
   ;
 
 number_literal:
@@ -394,9 +390,8 @@ at_expr:
   ;
 
 at_time:
-    number_literal                      { $$ = promql_seconds(parser, $1); }
-  | ADD number_literal                  { $$ = promql_seconds(parser, $2); }
-  | SUB number_literal                  { $$ = -promql_seconds(parser, $2); }
+    number_literal                      { $$ = $1->as.number.value; }
+  | unary_op number_literal             { $$ = SIGNED($1, $2->as.number.value); }
   ;
 
 extended_expr:
@@ -435,51 +430,59 @@ positive_duration:
     duration                            { $$ = promql_positive_duration(parser, $1); STOP_IF_FAILED; }
   ;
 
-/* An offset ends before a binary operator: `foo offset 2 ^ 2` is `(foo offset 2) ^ 2`. */
+/* An offset ends before a binary operator: `foo offset 2 ^ 2` is `(foo offset 2) ^ 2`. Only one that
+ * begins with a parenthesis or two signs is arithmetic: `foo offset (2) ^ 2` is `foo offset 4`. */
 offset_duration:
-    number_literal
-  | ADD number_literal                  { $$ = promql_negate_duration(parser, false, $1, $2); STOP_IF_FAILED; }
-  | SUB number_literal                  { $$ = promql_negate_duration(parser, true, $1, $2); STOP_IF_FAILED; }
-  | step_or_range
-  | ADD step_or_range                   { $$ = promql_negate_duration(parser, false, $1, $2); STOP_IF_FAILED; }
-  | SUB step_or_range                   { $$ = promql_negate_duration(parser, true, $1, $2); STOP_IF_FAILED; }
-  | LEFT_PAREN duration RIGHT_PAREN     { $$ = promql_wrap_duration(parser, $1, $2, $3); STOP_IF_FAILED; }
-  | ADD LEFT_PAREN duration RIGHT_PAREN {
-        $$ = promql_negate_duration(parser, false, $1, promql_wrap_duration(parser, $2, $3, $4)); STOP_IF_FAILED;
+    number_literal                      { $$ = promql_check_duration(parser, $1, $1->range); STOP_IF_FAILED; }
+  | unary_op number_literal             { $$ = promql_sign_duration(parser, $1, $2); STOP_IF_FAILED; }
+  | duration_call
+  | unary_op duration_call              { $$ = promql_new_signed(parser, $1, $2); STOP_IF_FAILED; }
+  | unary_op LEFT_PAREN duration RIGHT_PAREN {
+        $$ = promql_sign_duration(parser, $1, promql_wrap_duration(parser, $2, $3, $4)); STOP_IF_FAILED;
     }
-  | SUB LEFT_PAREN duration RIGHT_PAREN {
-        $$ = promql_negate_duration(parser, true, $1, promql_wrap_duration(parser, $2, $3, $4)); STOP_IF_FAILED;
-    }
+  | offset_arithmetic                   %prec WHOLE_OFFSET
   ;
 
-step_or_range:
-    STEP LEFT_PAREN RIGHT_PAREN         {
-        $$ = promql_new_duration(parser, PROMQL_DURATION_STEP, NULL, NULL, $1); STOP_IF_FAILED;
-    }
-  | RANGE LEFT_PAREN RIGHT_PAREN        {
-        $$ = promql_new_duration(parser, PROMQL_DURATION_RANGE, NULL, NULL, $1); STOP_IF_FAILED;
-    }
+offset_arithmetic:
+    paren_duration
+  | unary_op signed_duration            { $$ = promql_sign_duration(parser, $1, $2); STOP_IF_FAILED; }
+  | offset_arithmetic ADD duration      { $$ = promql_new_duration(parser, PROMQL_ADD, $1, $2, $3); STOP_IF_FAILED; }
+  | offset_arithmetic SUB duration      { $$ = promql_new_duration(parser, PROMQL_SUB, $1, $2, $3); STOP_IF_FAILED; }
+  | offset_arithmetic MUL duration      { $$ = promql_new_duration(parser, PROMQL_MUL, $1, $2, $3); STOP_IF_FAILED; }
+  | offset_arithmetic DIV duration      { $$ = promql_new_duration(parser, PROMQL_DIV, $1, $2, $3); STOP_IF_FAILED; }
+  | offset_arithmetic MOD duration      { $$ = promql_new_duration(parser, PROMQL_MOD, $1, $2, $3); STOP_IF_FAILED; }
+  | offset_arithmetic POW duration      { $$ = promql_new_duration(parser, PROMQL_POW, $1, $2, $3); STOP_IF_FAILED; }
+  ;
+
+duration:
+    number_literal                      { $$ = promql_check_duration(parser, $1, $1->range); STOP_IF_FAILED; }
+  | signed_duration
+  | duration ADD duration               { $$ = promql_new_duration(parser, PROMQL_ADD, $1, $2, $3); STOP_IF_FAILED; }
+  | duration SUB duration               { $$ = promql_new_duration(parser, PROMQL_SUB, $1, $2, $3); STOP_IF_FAILED; }
+  | duration MUL duration               { $$ = promql_new_duration(parser, PROMQL_MUL, $1, $2, $3); STOP_IF_FAILED; }
+  | duration DIV duration               { $$ = promql_new_duration(parser, PROMQL_DIV, $1, $2, $3); STOP_IF_FAILED; }
+  | duration MOD duration               { $$ = promql_new_duration(parser, PROMQL_MOD, $1, $2, $3); STOP_IF_FAILED; }
+  | duration POW duration               { $$ = promql_new_duration(parser, PROMQL_POW, $1, $2, $3); STOP_IF_FAILED; }
+  | duration_call
+  | paren_duration
+  ;
+
+signed_duration:
+    unary_op duration %prec MUL         { $$ = promql_sign_duration(parser, $1, $2); STOP_IF_FAILED; }
+  ;
+
+duration_call:
+    STEP LEFT_PAREN RIGHT_PAREN         { $$ = promql_new_step(parser, PROMQL_DURATION_STEP, $1, $3); STOP_IF_FAILED; }
+  | RANGE LEFT_PAREN RIGHT_PAREN        { $$ = promql_new_step(parser, PROMQL_DURATION_RANGE, $1, $3); STOP_IF_FAILED; }
   | min_or_max LEFT_PAREN duration COMMA duration RIGHT_PAREN {
-        /* Both names have six letters; the third tells them apart. */
-        PromqlOp op = ($1.text.ptr[1] | 32) == 'a' ? PROMQL_DURATION_MAX : PROMQL_DURATION_MIN;
-        $$ = promql_new_duration(parser, op, $3, $5, $1); STOP_IF_FAILED;
+        $$ = promql_new_extremum(parser, $1, $3, $5, $6); STOP_IF_FAILED;
     }
   ;
 
 min_or_max: MAX_OF | MIN_OF ;
 
-duration:
-    number_literal
-  | step_or_range
-  | LEFT_PAREN duration RIGHT_PAREN     { $$ = promql_wrap_duration(parser, $1, $2, $3); STOP_IF_FAILED; }
-  | ADD duration %prec MUL              { $$ = promql_negate_duration(parser, false, $1, $2); STOP_IF_FAILED; }
-  | SUB duration %prec MUL              { $$ = promql_negate_duration(parser, true, $1, $2); STOP_IF_FAILED; }
-  | duration ADD duration               { $$ = promql_new_duration(parser, PROMQL_ADD, $1, $3, $2); STOP_IF_FAILED; }
-  | duration SUB duration               { $$ = promql_new_duration(parser, PROMQL_SUB, $1, $3, $2); STOP_IF_FAILED; }
-  | duration MUL duration               { $$ = promql_new_duration(parser, PROMQL_MUL, $1, $3, $2); STOP_IF_FAILED; }
-  | duration DIV duration               { $$ = promql_new_duration(parser, PROMQL_DIV, $1, $3, $2); STOP_IF_FAILED; }
-  | duration MOD duration               { $$ = promql_new_duration(parser, PROMQL_MOD, $1, $3, $2); STOP_IF_FAILED; }
-  | duration POW duration               { $$ = promql_new_duration(parser, PROMQL_POW, $1, $3, $2); STOP_IF_FAILED; }
+paren_duration:
+    LEFT_PAREN duration RIGHT_PAREN     { $$ = promql_wrap_duration(parser, $1, $2, $3); STOP_IF_FAILED; }
   ;
 
 %%

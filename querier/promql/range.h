@@ -101,6 +101,7 @@ ErrCode kernel_avg(const RangeInput *in, Column *out, Error *err);
 ErrCode kernel_quantile(const RangeInput *in, Column *out, Error *err); /* quantile, mad */
 ErrCode kernel_trend(const RangeInput *in, Column *out, Error *err);    /* deriv, predict_linear */
 ErrCode kernel_smoothing(const RangeInput *in, Column *out, Error *err);
+ErrCode kernel_integral(const RangeInput *in, Column *out, Error *err);
 
 /* Anchored and smoothed rate(), increase() and delta(). */
 ErrCode kernel_extended(const RangeInput *in, Column *out, Error *err);
