@@ -57,7 +57,7 @@ void json_append_string(Buf *out, Str s) {
         }
         start = ++i;
     }
-    buf_append(out, s.ptr + start, s.len - start);
+    if (start < s.len) buf_append(out, s.ptr + start, s.len - start);
     buf_append_byte(out, '"');
 }
 

@@ -45,6 +45,7 @@ static inline bool str_ends_with(Str s, Str suffix) {
 }
 
 static inline Str str_from(Str s, size_t start) {
+    if (s.len == 0) return s; /* of NULL, not even nothing may be added */
     return start >= s.len ? (Str){s.ptr + s.len, 0} : (Str){s.ptr + start, s.len - start};
 }
 
