@@ -129,6 +129,8 @@ bool fuzz_seed(unsigned n, Buf *out) {
         "((((a) + (b))))[5m:1m]",
         "{a=~\"(?i)(?P<n>[[:alpha:]]+)\\\\d{1,3}\",a=~\"a|b\",a=~\"pre.*\"}",
         "5m30s",
+        "a > bool fill_left (1) fill_right (-2) b and ignoring () d unless e",
+        "topk without (a,) (3, h </ 5) == 1 >/ 2",
     };
 
     if (n >= ARRAY_LEN(seeds)) return false;
