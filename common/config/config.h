@@ -50,11 +50,14 @@ MUST_USE ErrCode config_set(const ConfigSetting *setting, Arena *arena, void *ta
  */
 typedef struct ConfigValue {
     Str path;
-    Str text; /* ${NAME} and ${NAME:-default} expanded from the environment */
+    /* ${NAME} and ${NAME:-default} (when unset or empty) are expanded from the environment; what
+     * comes in is not looked at again. */
+    Str text;
     unsigned line;
 } ConfigValue;
 
-/* Reads a file's bytes; `file` is for messages. Bounded in size and depth; no aliases. */
+/* Reads a file's bytes; `file` is for messages. Bounded in size and depth; no aliases, one
+ * document, no path twice. In the file's order. */
 MUST_USE ErrCode config_parse(Str yaml, Str file, Arena *arena, ConfigValue **out, size_t *count,
                               Error *err);
 

@@ -24,6 +24,7 @@ typedef struct Parser {
     Buf path;
     Level levels[YAML_DEPTH_MAX];
     unsigned depth;
+    unsigned documents;
     ConfigValue *values;
     size_t count;
     size_t capacity;
@@ -60,6 +61,7 @@ static ErrCode expand(Parser *parser, Str text, unsigned line, Str *out, Error *
         memcpy(key, name.ptr, name.len);
         key[name.len] = '\0';
         value = getenv(key);
+        if (value != NULL && value[0] == '\0' && has_fallback) value = NULL; /* as a shell has it */
         if (value == NULL && !has_fallback)
             return error_set(err, ERR_INVALID,
                              STR_FMT ":%u: environment variable %s is not set (a default is "
@@ -67,7 +69,9 @@ static ErrCode expand(Parser *parser, Str text, unsigned line, Str *out, Error *
                              STR_ARG(parser->file), line, key, key);
         buf_append_str(&buf, value != NULL ? str_of(value) : str_from(fallback, 1));
     }
-    if (buf_failed(&buf)) return error_set(err, ERR_LIMIT, "configuration value over 1 MiB");
+    if (buf_failed(&buf))
+        return error_set(err, ERR_LIMIT, STR_FMT ":%u: a value over 1 MiB", STR_ARG(parser->file),
+                         line);
     *out = str_dup(parser->arena, buf_str(&buf));
     return out->ptr == NULL ? error_set(err, ERR_LIMIT, "configuration: out of memory") : ERR_OK;
 }
@@ -102,10 +106,10 @@ static void path_add(Parser *parser, Str name) {
 
 /* Before an item of a list: its index is its name. After any value: back to the level's path. */
 static void value_begins(Parser *parser) {
-    Level *level = &parser->levels[parser->depth - 1];
+    Level *level = parser->depth == 0 ? NULL : &parser->levels[parser->depth - 1];
     char index[16];
 
-    if (parser->depth == 0 || !level->is_list) return;
+    if (level == NULL || !level->is_list) return;
     snprintf(index, sizeof index, "%u", level->index++);
     path_add(parser, str_of(index));
 }
@@ -171,6 +175,10 @@ static ErrCode on_event(Parser *parser, const yaml_event_t *event, bool *done, E
         parser->depth--;
         value_ended(parser);
         return ERR_OK;
+    case YAML_DOCUMENT_START_EVENT:
+        if (parser->documents++ == 0) return ERR_OK;
+        return error_set(err, ERR_INVALID, STR_FMT ":%zu: a second document (---)",
+                         STR_ARG(parser->file), event->start_mark.line + 1);
     case YAML_ALIAS_EVENT:
         return error_set(err, ERR_INVALID, STR_FMT ":%zu: aliases (*name) are not supported",
                          STR_ARG(parser->file), event->start_mark.line + 1);
@@ -180,6 +188,30 @@ static ErrCode on_event(Parser *parser, const yaml_event_t *event, bool *done, E
     default:
         return ERR_OK;
     }
+}
+
+static int compare_values(const void *a, const void *b) {
+    const ConfigValue *const *x = a, *const *y = b;
+    int order = str_compare((*x)->path, (*y)->path);
+
+    return order != 0 ? order : (*x > *y) - (*x < *y);
+}
+
+/* Which of two should hold? Somebody added one and believes in it. */
+static ErrCode check_unique(const Parser *parser, Error *err) {
+    const ConfigValue **sorted = calloc(MAX(parser->count, 1), sizeof *sorted);
+    ErrCode code = ERR_OK;
+
+    if (sorted == NULL) return error_set(err, ERR_LIMIT, "configuration: out of memory");
+    for (size_t i = 0; i < parser->count; i++) sorted[i] = &parser->values[i];
+    if (parser->count > 1) qsort(sorted, parser->count, sizeof *sorted, compare_values);
+    for (size_t i = 1; i < parser->count && code == ERR_OK; i++)
+        if (str_equal(sorted[i - 1]->path, sorted[i]->path))
+            code = error_set(err, ERR_INVALID, STR_FMT ":%u: " STR_FMT " is there already, line %u",
+                             STR_ARG(parser->file), sorted[i]->line, STR_ARG(sorted[i]->path),
+                             sorted[i - 1]->line);
+    free(sorted);
+    return code;
 }
 
 ErrCode config_parse(Str yaml, Str file, Arena *arena, ConfigValue **out, size_t *count,
@@ -211,6 +243,7 @@ ErrCode config_parse(Str yaml, Str file, Arena *arena, ConfigValue **out, size_t
     }
     yaml_parser_delete(&parser.yaml);
     buf_done(&parser.path);
+    if (code == ERR_OK) code = check_unique(&parser, err);
     if (code != ERR_OK) return code;
     *out = parser.values;
     *count = parser.count;
