@@ -105,6 +105,11 @@ static Line *ring_pop(Scheduler *scheduler) {
     return line;
 }
 
+/* A limit may have been lowered since the line came into the ring. */
+static bool line_may_run(const Line *line) {
+    return line->waiting > 0 && (line->running_max == 0 || line->running < line->running_max);
+}
+
 /* Starts what may start. The lock is held. */
 static void dispatch(Scheduler *scheduler) {
     while (scheduler->running < scheduler->running_max) {
@@ -112,6 +117,7 @@ static void dispatch(Scheduler *scheduler) {
         ScheduledTask *task;
 
         if (line == NULL) return;
+        if (!line_may_run(line)) continue; /* comes back when one of its own has finished */
         task = line->first;
         if (!pool_submit(scheduler->pool, task->run, task->what)) {
             /* The pool ends; nothing will run any more. */
@@ -123,8 +129,7 @@ static void dispatch(Scheduler *scheduler) {
         line->waiting--;
         line->running++;
         scheduler->running++;
-        if (line->waiting > 0 && (line->running_max == 0 || line->running < line->running_max))
-            ring_push(scheduler, line);
+        if (line_may_run(line)) ring_push(scheduler, line);
     }
 }
 
@@ -149,7 +154,7 @@ ErrCode scheduler_submit(Scheduler *scheduler, Str tenant, uint64_t tenant_max, 
             line->first = task;
         line->last = task;
         line->waiting++;
-        if (tenant_max == 0 || line->running < tenant_max) ring_push(scheduler, line);
+        if (line_may_run(line)) ring_push(scheduler, line);
         dispatch(scheduler);
     }
     pthread_mutex_unlock(&scheduler->lock);
@@ -163,7 +168,7 @@ void scheduler_finished(ScheduledTask *task) {
     pthread_mutex_lock(&scheduler->lock);
     line->running--;
     scheduler->running--;
-    if (line->waiting > 0) ring_push(scheduler, line);
+    if (line_may_run(line)) ring_push(scheduler, line);
     dispatch(scheduler);
     drop_idle(scheduler, line);
     pthread_mutex_unlock(&scheduler->lock);

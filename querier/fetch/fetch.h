@@ -14,7 +14,8 @@ typedef struct FetchOptions {
     HeadReader heads;
 } FetchOptions;
 
-/* `tenants`: one, or several for a federated query, whose series get the label __tenant_id__.
+/* `tenants`: one, or several for a federated query, whose series get the label __tenant_id__, which
+ * matchers may then ask for; a label of that name they had already is original___tenant_id__.
  * `keep_from_ms`: older samples are past the tenants' retention and not shown, compacted away or
  * not; INT64_MIN shows all. Lives in `arena`, as do `stats`, which add up what the query read.
  * NULL: out of budget. */

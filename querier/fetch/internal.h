@@ -13,6 +13,20 @@ typedef struct FetchSource {
     BlockStats *stats;
 } FetchSource;
 
+#define TENANT_LABEL STR("__tenant_id__")
+/* What a series' own label of that name is called in a federated query. */
+#define TENANT_LABEL_OWN STR("original___tenant_id__")
+
+/* A request, with what its matchers say of __tenant_id__ already done where tenants are many. */
+typedef struct Federated {
+    SelectRequest request;
+    const Str *tenants;
+    size_t tenant_count;
+} Federated;
+
+MUST_USE ErrCode fetch_federate(const FetchSource *fetch, Arena *arena,
+                                const SelectRequest *request, Federated *out, Error *err);
+
 /* What one place (a head generation, a block) holds of a selector, oldest place first. */
 typedef struct Part {
     MetricsSelection selection;

@@ -2,6 +2,7 @@
  * merge.c: the parts' series, joined by label set. Each part has its own dictionary of label pairs;
  * it is brought into the query's symbols once, and a series' labels are then array look-ups.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "querier/fetch/internal.h"
@@ -39,22 +40,39 @@ static ErrCode map_pairs(QueryContext *query, const MetricsSelection *selection,
     return ERR_OK;
 }
 
+/* The labels that a federated query adds or renames. */
+typedef struct TenantLabels {
+    Label tenant;
+    uint32_t own_name; /* what a series' own label of that name is called */
+} TenantLabels;
+
+static void insert_label(const Symbols *symbols, Label label, Label *out, uint32_t count) {
+    Str name = symbols_str(symbols, label.name);
+
+    for (; count > 0 && str_compare(symbols_str(symbols, out[count - 1].name), name) > 0; count--)
+        out[count] = out[count - 1];
+    out[count] = label;
+}
+
 /* Labels of one series, with __tenant_id__ put where its name sorts when there are many tenants. */
 static uint32_t write_labels(const Symbols *symbols, const Label *map, const SelectedSeries *series,
-                             const Label *tenant, Label *out) {
+                             const TenantLabels *federated, Label *out) {
     uint32_t count = 0;
+    Label own = {0};
 
     for (uint32_t i = 0; i < series->pair_count; i++) {
         Label label = map[series->pairs[i]];
 
-        if (tenant != NULL &&
-            str_compare(symbols_str(symbols, label.name), STR("__tenant_id__")) > 0) {
-            out[count++] = *tenant;
-            tenant = NULL;
-        }
-        out[count++] = label;
+        if (federated != NULL && label.name == federated->tenant.name)
+            own = label;
+        else
+            out[count++] = label;
     }
-    if (tenant != NULL) out[count++] = *tenant;
+    if (federated == NULL) return count;
+    insert_label(symbols, federated->tenant, out, count++);
+    if (own.value == SYMBOL_EMPTY) return count;
+    own.name = federated->own_name;
+    insert_label(symbols, own, out, count++);
     return count;
 }
 
@@ -106,15 +124,18 @@ static ErrCode merge_part(FetchSource *fetch, QueryContext *query, const Part *p
                           Error *err) {
     const MetricsSelection *selection = &part->selection;
     bool federated = fetch->tenant_count > 1;
-    Label tenant = {0};
+    TenantLabels tenant = {0};
     size_t label_count = 0, used = 0;
     Label *map = NULL, *labels;
 
     TRY(map_pairs(query, selection, &map, err));
     if (federated) {
-        tenant.name = symbols_add(query->symbols, STR("__tenant_id__"));
-        tenant.value = symbols_add_borrowed(query->symbols, part->tenant);
-        if (tenant.name == SYMBOL_NONE || tenant.value == SYMBOL_NONE) return out_of_memory(err);
+        tenant.tenant.name = symbols_add_borrowed(query->symbols, TENANT_LABEL);
+        tenant.tenant.value = symbols_add_borrowed(query->symbols, part->tenant);
+        tenant.own_name = symbols_add_borrowed(query->symbols, TENANT_LABEL_OWN);
+        if (tenant.tenant.name == SYMBOL_NONE || tenant.tenant.value == SYMBOL_NONE ||
+            tenant.own_name == SYMBOL_NONE)
+            return out_of_memory(err);
     }
     for (size_t s = 0; s < selection->series_count; s++)
         label_count += selection->series[s].pair_count + (federated ? 1 : 0);
@@ -139,6 +160,33 @@ static ErrCode merge_part(FetchSource *fetch, QueryContext *query, const Part *p
         if (mapping != NULL) mapping[s] = index;
         TRY(add_chunks(query->arena, &out->series[index], series, err));
     }
+    return ERR_OK;
+}
+
+static bool follow_each_other(const ChunkView *const *chunks, uint32_t count) {
+    for (uint32_t c = 1; c < count; c++)
+        if (chunks[c]->min_ms <= chunks[c - 1]->max_ms) return false;
+    return true;
+}
+
+static int compare_chunks(const void *a, const void *b) {
+    const ChunkView *x = *(const ChunkView *const *)a, *y = *(const ChunkView *const *)b;
+
+    return (x->min_ms > y->min_ms) - (x->min_ms < y->min_ms);
+}
+
+/* Objects come in order of age, which need not be that of time: where no chunks overlap they are
+ * put in order of time, and reading is a matter of decoding one after the other. Where they do,
+ * the order of age tells whose sample counts. */
+static ErrCode order_chunks(Arena *arena, FetchedSeries *series, Error *err) {
+    const ChunkView **sorted;
+
+    if (follow_each_other(series->chunks, series->chunk_count)) return ERR_OK;
+    sorted = arena_alloc(arena, series->chunk_count * sizeof *sorted);
+    if (sorted == NULL) return out_of_memory(err);
+    memcpy(sorted, series->chunks, series->chunk_count * sizeof *sorted);
+    qsort(sorted, series->chunk_count, sizeof *sorted, compare_chunks);
+    if (follow_each_other(sorted, series->chunk_count)) series->chunks = sorted;
     return ERR_OK;
 }
 
@@ -179,5 +227,9 @@ ErrCode fetch_merge(FetchSource *fetch, QueryContext *query, const Parts *parts,
                          "limits.query_series_max of %llu: narrow it with matchers or raise the "
                          "limit",
                          out->count, (unsigned long long)query->series_max);
+    for (size_t i = 0; i < out->count; i++) {
+        if ((i & 4095) == 4095) TRY(query_check(query, err));
+        TRY(order_chunks(query->arena, &out->series[i], err));
+    }
     return ERR_OK;
 }

@@ -133,8 +133,12 @@ static ErrCode block_parts_of(FetchSource *fetch, QueryContext *query, const Sel
                           .arena = out->count == 1 ? query->arena
                                                    : arena_new(0, arena_budget(query->arena)),
                           .part = &out->items[i]};
-        if (job->arena == NULL ||
-            (job->arena != query->arena && !arena_on_free(query->arena, arena_release, job->arena)))
+        if (job->arena != NULL && job->arena != query->arena &&
+            !arena_on_free(query->arena, arena_release, job->arena)) {
+            arena_free(job->arena);
+            job->arena = NULL;
+        }
+        if (job->arena == NULL)
             return error_set(err, ERR_LIMIT, "the query's memory limit is reached");
     }
     if (query->pool != NULL && out->count > 1)
@@ -149,34 +153,73 @@ static ErrCode block_parts_of(FetchSource *fetch, QueryContext *query, const Sel
     return ERR_OK;
 }
 
+static ErrCode out_of_memory(Error *err) {
+    return error_set(err, ERR_LIMIT, "the query's memory limit is reached");
+}
+
+ErrCode fetch_federate(const FetchSource *fetch, Arena *arena, const SelectRequest *request,
+                       Federated *out, Error *err) {
+    Matcher *matchers;
+    Str *tenants;
+
+    *out = (Federated){*request, fetch->tenants, fetch->tenant_count};
+    if (fetch->tenant_count <= 1) return ERR_OK;
+    matchers = ARENA_ARRAY(arena, Matcher, request->matcher_count);
+    tenants = ARENA_ARRAY(arena, Str, fetch->tenant_count);
+    if (matchers == NULL || tenants == NULL) return out_of_memory(err);
+    memcpy(tenants, fetch->tenants, fetch->tenant_count * sizeof *tenants);
+    out->request.matchers = matchers;
+    out->request.matcher_count = 0;
+    out->tenants = tenants;
+    for (size_t m = 0; m < request->matcher_count; m++) {
+        const Matcher *matcher = &request->matchers[m];
+        size_t kept = 0;
+
+        if (!str_equal(matcher->name, TENANT_LABEL)) {
+            Matcher *copy = &matchers[out->request.matcher_count++];
+
+            *copy = *matcher;
+            if (str_equal(matcher->name, TENANT_LABEL_OWN)) copy->name = TENANT_LABEL;
+            continue;
+        }
+        for (size_t t = 0; t < out->tenant_count; t++)
+            if (matcher_matches(matcher, tenants[t])) tenants[kept++] = tenants[t];
+        out->tenant_count = kept;
+    }
+    return ERR_OK;
+}
+
 ErrCode fetch_parts(FetchSource *fetch, QueryContext *query, const SelectRequest *request,
                     bool exemplars, Parts *out, Error *err) {
-    Parts *heads = ARENA_ARRAY(query->arena, Parts, fetch->tenant_count);
-    Parts *blocks = ARENA_ARRAY(query->arena, Parts, fetch->tenant_count);
     const ManifestSnapshot *snapshot;
+    Parts *heads, *blocks;
+    Federated federated;
     size_t count = 0;
 
-    if (heads == NULL || blocks == NULL)
-        return error_set(err, ERR_LIMIT, "the query's memory limit is reached");
-    for (size_t t = 0; t < fetch->tenant_count; t++) {
-        TRY(head_parts(fetch, query, request, exemplars, fetch->tenants[t], &heads[t], err));
+    TRY(fetch_federate(fetch, query->arena, request, &federated, err));
+    heads = ARENA_ARRAY(query->arena, Parts, federated.tenant_count);
+    blocks = ARENA_ARRAY(query->arena, Parts, federated.tenant_count);
+    if (heads == NULL || blocks == NULL) return out_of_memory(err);
+    for (size_t t = 0; t < federated.tenant_count; t++) {
+        TRY(head_parts(fetch, query, &federated.request, exemplars, federated.tenants[t], &heads[t],
+                       err));
         count += heads[t].count;
     }
     snapshot = manifest_snapshot(fetch->options.manifest);
     if (!arena_on_free(query->arena, snapshot_release, (void *)(uintptr_t)snapshot)) {
         manifest_snapshot_unref(snapshot);
-        return error_set(err, ERR_LIMIT, "the query's memory limit is reached");
+        return out_of_memory(err);
     }
-    for (size_t t = 0; t < fetch->tenant_count; t++) {
-        TRY(block_parts_of(fetch, query, request, exemplars, fetch->tenants[t], snapshot,
-                           &blocks[t], err));
+    for (size_t t = 0; t < federated.tenant_count; t++) {
+        TRY(block_parts_of(fetch, query, &federated.request, exemplars, federated.tenants[t],
+                           snapshot, &blocks[t], err));
         count += blocks[t].count;
     }
     out->items = ARENA_ARRAY(query->arena, Part, count);
-    if (out->items == NULL) return error_set(err, ERR_LIMIT, "the query's memory limit is reached");
+    if (out->items == NULL) return out_of_memory(err);
     out->count = 0;
     /* What was written first wins where two hold the same instant: objects before heads. */
-    for (size_t t = 0; t < fetch->tenant_count; t++) {
+    for (size_t t = 0; t < federated.tenant_count; t++) {
         for (size_t i = 0; i < blocks[t].count; i++) out->items[out->count++] = blocks[t].items[i];
         for (size_t i = 0; i < heads[t].count; i++) out->items[out->count++] = heads[t].items[i];
     }

@@ -84,6 +84,7 @@ static ErrCode labels_of_all(FetchSource *fetch, QueryContext *query, Str tenant
 
     TRY(heads->labels(heads->context, tenant, name, query->arena, &items, &count, err));
     TRY(strings_add(query->arena, out, items, count, err));
+    TRY(query_check(query, err));
     snapshot = manifest_snapshot(fetch->options.manifest);
     ErrCode code = manifest_find(snapshot, tenant, SIGNAL_METRICS, range->min_ms, range->max_ms,
                                  query->arena, &entries, &count, err);
@@ -105,9 +106,9 @@ static ErrCode labels_of_all(FetchSource *fetch, QueryContext *query, Str tenant
 }
 
 /* Names or values of the series that match. A bit per pair of each dictionary says it was seen. */
-static ErrCode labels_of_matching(FetchSource *fetch, QueryContext *query, Str name,
+static ErrCode labels_of_matching(FetchSource *fetch, QueryContext *query, Str name, bool tenants,
                                   const SelectRequest *request, Strings *out, Error *err) {
-    SelectRequest labels_only = without_expired(fetch, request);
+    SelectRequest labels_only = *request;
     Parts parts;
 
     labels_only.labels_only = true;
@@ -118,6 +119,11 @@ static ErrCode labels_of_matching(FetchSource *fetch, QueryContext *query, Str n
 
         if (seen == NULL) return out_of_memory(err);
         TRY(query_check(query, err));
+        if (tenants) {
+            if (selection->series_count > 0)
+                TRY(strings_add(query->arena, out, &parts.items[p].tenant, 1, err));
+            continue;
+        }
         for (size_t s = 0; s < selection->series_count; s++)
             for (uint32_t i = 0; i < selection->series[s].pair_count; i++)
                 seen[selection->series[s].pairs[i]] = true;
@@ -134,29 +140,44 @@ static ErrCode labels_of_matching(FetchSource *fetch, QueryContext *query, Str n
     return ERR_OK;
 }
 
+static ErrCode labels_of(FetchSource *fetch, QueryContext *query, Str name, bool tenants,
+                         const SelectRequest *request, Strings *out, Error *err) {
+    Federated federated;
+
+    TRY(fetch_federate(fetch, query->arena, request, &federated, err));
+    if (federated.request.matcher_count > 0)
+        return labels_of_matching(fetch, query, name, tenants, request, out, err);
+    if (tenants)
+        return strings_add(query->arena, out, federated.tenants, federated.tenant_count, err);
+    for (size_t t = 0; t < federated.tenant_count; t++)
+        TRY(labels_of_all(fetch, query, federated.tenants[t], name, request, out, err));
+    return ERR_OK;
+}
+
+/* Names as a federated query shows them. */
+static ErrCode federate_names(QueryContext *query, Strings *names, Error *err) {
+    const Str tenant = TENANT_LABEL;
+
+    for (size_t i = 0; i < names->count; i++)
+        if (str_equal(names->items[i], TENANT_LABEL)) names->items[i] = TENANT_LABEL_OWN;
+    return names->count == 0 ? ERR_OK : strings_add(query->arena, names, &tenant, 1, err);
+}
+
 static ErrCode source_labels(SeriesSource *source, QueryContext *query, Str name,
                              const SelectRequest *requests, size_t request_count, Str **out,
                              size_t *out_count, Error *err) {
     FetchSource *fetch = source->context;
+    bool federated = fetch->tenant_count > 1;
+    bool tenants = federated && str_equal(name, TENANT_LABEL);
     Strings strings = {0};
-    const Str tenant_label = STR("__tenant_id__");
 
+    if (federated && str_equal(name, TENANT_LABEL_OWN)) name = TENANT_LABEL;
     for (size_t r = 0; r < request_count; r++) {
         SelectRequest kept = without_expired(fetch, &requests[r]);
 
-        if (kept.matcher_count > 0) {
-            TRY(labels_of_matching(fetch, query, name, &kept, &strings, err));
-            continue;
-        }
-        for (size_t t = 0; t < fetch->tenant_count; t++)
-            TRY(labels_of_all(fetch, query, fetch->tenants[t], name, &kept, &strings, err));
+        TRY(labels_of(fetch, query, name, tenants, &kept, &strings, err));
     }
-    if (fetch->tenant_count > 1) {
-        if (name.len == 0)
-            TRY(strings_add(query->arena, &strings, &tenant_label, 1, err));
-        else if (str_equal(name, tenant_label))
-            TRY(strings_add(query->arena, &strings, fetch->tenants, fetch->tenant_count, err));
-    }
+    if (federated && name.len == 0) TRY(federate_names(query, &strings, err));
     sort_unique(&strings);
     *out = strings.items;
     *out_count = strings.count;
