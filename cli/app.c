@@ -90,6 +90,23 @@ static ErrCode default_store(const Configuration *configuration, Str *out, Error
     return out->ptr == NULL ? error_set(err, ERR_LIMIT, "out of memory") : ERR_OK;
 }
 
+/* What to look at when the store is S3 and its first request failed, by how it failed. */
+static const char *store_advice(const StoreOptions *options, const Error *err) {
+    if (!str_starts_with(options->url, STR("s3://"))) return "";
+    switch (err->code) {
+    case ERR_DENIED:
+        return " (check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do in the "
+               "bucket)";
+    case ERR_INVALID:
+        return " (create the bucket first, or check its name, s3.endpoint and s3.region)";
+    case ERR_UNAVAILABLE:
+    case ERR_TIMEOUT:
+        return " (is it up? check s3.endpoint)";
+    default:
+        return "";
+    }
+}
+
 static ErrCode open_store(App *app, Error *err) {
     const Settings *s = &app->configuration.settings;
     StoreOptions options = {
@@ -109,8 +126,11 @@ static ErrCode open_store(App *app, Error *err) {
     };
 
     if (options.url.len == 0) TRY(default_store(&app->configuration, &options.url, err));
-    if (store_open(&options, &app->store, err) != ERR_OK) return error_wrap(err, "store");
-    return manifest_open(app->store, app->clock, &app->manifest, err);
+    TRY(store_open(&options, &app->store, err));
+    /* The first request to the store: a wrong bucket, key or endpoint shows here. */
+    if (manifest_open(app->store, app->clock, &app->manifest, err) == ERR_OK) return ERR_OK;
+    return error_wrap(err, "store " STR_FMT "%s", STR_ARG(options.url),
+                      store_advice(&options, err));
 }
 
 static ErrCode open_ingester(App *app, Error *err) {
