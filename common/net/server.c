@@ -108,6 +108,11 @@ void http_server_fallback(HttpServer *server, void (*handle)(HttpRequest *, void
 
 /* --- the listener --- */
 
+/* getaddrinfo() takes 70000 for 4464. Names of services ("http") are for it to judge. */
+static bool port_in_range(const char *port) {
+    return strspn(port, "0123456789") != strlen(port) || strtoul(port, NULL, 10) <= UINT16_MAX;
+}
+
 /* "host:port", "[v6]:port", ":port". */
 static bool split_address(const char *address, char *host, size_t host_size, const char **port) {
     const char *colon = strrchr(address, ':');
@@ -153,6 +158,8 @@ static ErrCode bind_server(HttpServer *server, Error *err) {
     if (!split_address(server->address, host, sizeof host, &port))
         return error_set(err, ERR_INVALID, "%s is no address: write host:port or :port",
                          server->address);
+    if (!port_in_range(port))
+        return error_set(err, ERR_INVALID, "%s: a port is at most 65535", server->address);
     failed = getaddrinfo(host[0] != '\0' ? host : NULL, port, &hints, &found);
     if (failed != 0)
         return error_set(err, ERR_INVALID, "%s: %s", server->address, gai_strerror(failed));
