@@ -46,6 +46,9 @@ static ErrCode same_object(const FlushTarget *target, Str key, Str body,
 static ErrCode put_object(const FlushTarget *target, const Generation *generation, Arena *arena,
                           Str body, const BlockSummary *summary, Str *ret_key, bool *ret_made,
                           Error *err) {
+    /* A store that knows no conditions is given the object again: it has the same bytes. */
+    StorePut how = {.if_absent = (store_features(target->store) & STORE_CONDITIONAL_PUT) != 0};
+
     for (unsigned twin = 0; twin < TWINS_MAX; twin++) {
         Str key = flush_key(arena, target->ingester_id, generation, twin);
         bool same = false;
@@ -53,7 +56,7 @@ static ErrCode put_object(const FlushTarget *target, const Generation *generatio
 
         if (key.ptr == NULL) return error_set(err, ERR_LIMIT, "flush: out of memory");
         *ret_key = key;
-        code = store_put(target->store, key, body, &(StorePut){.if_absent = true}, err);
+        code = store_put(target->store, key, body, &how, err);
         *ret_made = code == ERR_OK;
         if (code != ERR_EXISTS) return code;
         code = same_object(target, key, body, summary, &same, err);
