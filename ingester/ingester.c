@@ -238,7 +238,7 @@ void ingester_append_metrics(Ingester *ingester, const MetricsBatch *batch, Appe
 
 typedef struct FlushCall {
     uint64_t epoch;    /* everything up to it is frozen */
-    uint64_t failures; /* one more is ours */
+    uint64_t attempts; /* at flushes, begun before: a later one's failure is ours */
     bool stuck;        /* the lane could not freeze */
 } FlushCall;
 
@@ -246,11 +246,13 @@ static void flush_on_lane(Lane *lane, void *what) {
     FlushCall *call = what;
 
     pthread_mutex_lock(&lane->lock);
-    /* An attempt that is under way may have begun before whatever was wrong was put right: its
-     * failure is not the answer yet. */
-    call->failures = lane->failures + lane->flushing;
-    /* Who asks for a flush doesn't wait for a retry's turn. */
-    for (Generation *at = lane->frozen; at != NULL; at = at->next) at->flush_after_ns = 0;
+    call->attempts = lane->attempts;
+    /* Who asks for a flush doesn't wait for a retry's turn. An attempt that is under way may have
+     * begun before whatever was wrong was put right: should it fail, another one follows. */
+    for (Generation *at = lane->frozen; at != NULL; at = at->next) {
+        at->flush_after_ns = 0;
+        at->flush_again = at->flushing;
+    }
     pthread_mutex_unlock(&lane->lock);
     call->epoch = lane->live->epoch;
     call->stuck = lane->live->first_ms != 0 && !lane_freeze(lane);
@@ -267,7 +269,7 @@ ErrCode ingester_flush(Ingester *ingester, Error *err) {
         Error failed = {0};
         ErrCode one = calls[i].stuck ? error_set(&failed, ERR_LIMIT, "lane %u: out of memory", i)
                                      : lane_await_flushed(&ingester->lanes[i], calls[i].epoch,
-                                                          calls[i].failures, &failed);
+                                                          calls[i].attempts, &failed);
 
         if (one == ERR_OK || code != ERR_OK) continue;
         code = one;

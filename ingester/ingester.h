@@ -49,7 +49,7 @@ void ingester_close(Ingester *ingester, bool flush);
 uint64_t ingester_series_seed(const Ingester *ingester);
 
 /* Returns at once. `batch` stays the caller's and unchanged until done(context, result) was called,
- * once, on a lane's thread (it must not block). */
+ * once, on a lane's thread, or on this one when nothing can be queued (it must not block). */
 void ingester_append_metrics(Ingester *ingester, const MetricsBatch *batch, AppendDone done,
                              void *context);
 

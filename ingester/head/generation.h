@@ -55,7 +55,8 @@ typedef struct Generation {
     struct Generation *next;
     struct Lane *owner;
     bool flushing;
-    bool flush_known; /* the segment is in the store and committed */
+    bool flush_again;       /* asked for while an attempt was under way: retry that at once */
+    uint64_t flush_attempt; /* the lane's number of the attempt under way */
     unsigned flush_attempts;
     uint64_t flush_after_ns; /* monotonic */
 } Generation;

@@ -125,8 +125,10 @@ static void flush_ended(Lane *lane, Generation *generation, ErrCode code, const 
         *at = generation->next;
     } else {
         generation->flush_attempts++;
-        generation->flush_after_ns = now_ns(lane) + retry_ns(generation->flush_attempts);
-        lane->failures++;
+        generation->flush_after_ns =
+            generation->flush_again ? 0 : now_ns(lane) + retry_ns(generation->flush_attempts);
+        generation->flush_again = false;
+        lane->failed = MAX(lane->failed, generation->flush_attempt);
         lane->failure = *err;
     }
     /* Last: who waits for this may free the lane. */
@@ -165,6 +167,7 @@ void lane_flush_due(Lane *lane) {
     for (Generation *at = lane->frozen; at != NULL; at = at->next) {
         if (at->flushing || at->flush_after_ns > now) continue;
         at->flushing = true;
+        at->flush_attempt = ++lane->attempts;
         lane->flushing++;
         if (!pool_submit(lane->options.ingester->background_pool, flush_task, at)) {
             at->flushing = false;
@@ -199,12 +202,12 @@ static bool frozen_upto(const Lane *lane, uint64_t epoch) {
     return false;
 }
 
-ErrCode lane_await_flushed(Lane *lane, uint64_t epoch, uint64_t failures, Error *err) {
+ErrCode lane_await_flushed(Lane *lane, uint64_t epoch, uint64_t attempts, Error *err) {
     ErrCode code = ERR_OK;
 
     pthread_mutex_lock(&lane->lock);
     while (code == ERR_OK && frozen_upto(lane, epoch)) {
-        if (lane->failures > failures) {
+        if (lane->failed > attempts) {
             code = lane->failure.code;
             *err = lane->failure;
             break;

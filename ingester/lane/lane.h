@@ -94,7 +94,6 @@ typedef struct LaneOptions {
 
 typedef struct LaneMetrics {
     Counter *samples;
-    Counter *doubles;
     Counter *conflicts;
     Counter *over_limit;
     Counter *refused;
@@ -137,7 +136,8 @@ typedef struct Lane {
     pthread_cond_t changed; /* one was flushed, or could not be */
     Generation *frozen;
     unsigned flushing; /* tasks on the background pool */
-    uint64_t failures; /* flushes that failed, ever */
+    uint64_t attempts; /* at flushes, ever: numbers them */
+    uint64_t failed;   /* the newest of those that failed */
     Error failure;     /* the last one's */
     bool ready;        /* the log is replayed, or it failed */
     Error start_error;
@@ -174,6 +174,6 @@ void lanes_call(Lane *lanes, unsigned count, void (*run)(Lane *lane, void *what)
                 size_t what_bytes);
 /* Takes references to the frozen generations, oldest first, into `arena`. */
 MUST_USE bool lane_pin_frozen(Lane *lane, Arena *arena, Generation ***out, size_t *count);
-/* Waits until generations up to `epoch` of this lane's log are in the store. An error: more
- * flushes than `failures` (ever) have failed. */
-MUST_USE ErrCode lane_await_flushed(Lane *lane, uint64_t epoch, uint64_t failures, Error *err);
+/* Waits until generations up to `epoch` of this lane's log are in the store. An error: an
+ * attempt failed that began after the first `attempts`. */
+MUST_USE ErrCode lane_await_flushed(Lane *lane, uint64_t epoch, uint64_t attempts, Error *err);

@@ -165,6 +165,27 @@ static void doubles_are_kept_quietly_and_conflicts_are_told(void **state) {
     facts_done(&expected);
 }
 
+static void the_log_may_use_a_ring_and_sync_in_intervals(void **state) {
+    World *world = *state;
+    Facts facts = {0};
+
+    for (unsigned i = 0; i < 4; i++) {
+        world->options.wal_io_uring = i % 2 == 1;
+        world->options.wal_sync = i < 2 ? WAL_SYNC_ALWAYS : WAL_SYNC_INTERVAL;
+        world->options.wal_interval_ms = 20;
+        world_start(world);
+        for (unsigned k = 0; k < 10; k++) {
+            world->clock.wall_ms += 30;
+            world_scrape(world, TEAM, 0, 100, (i * 10 + k) * 1000, &facts);
+        }
+        assert_holds(world, TEAM, &facts);
+        world_stop(world, false);
+    }
+    world_start(world);
+    assert_holds(world, TEAM, &facts);
+    facts_done(&facts);
+}
+
 static void new_series_past_the_limit_are_dropped_and_told(void **state) {
     World *world = *state;
     TenantOverride small = {.tenant = TEAM, .limits = {.series_max = 10}};
@@ -505,6 +526,7 @@ int main(void) {
         WORLD_TEST(a_flush_moves_everything_into_the_store),
         WORLD_TEST(closing_flushes_when_asked),
         WORLD_TEST(doubles_are_kept_quietly_and_conflicts_are_told),
+        WORLD_TEST(the_log_may_use_a_ring_and_sync_in_intervals),
         WORLD_TEST(new_series_past_the_limit_are_dropped_and_told),
         WORLD_TEST(active_series_outlive_a_flush),
         WORLD_TEST(one_process_has_a_directory),
