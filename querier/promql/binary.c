@@ -45,6 +45,20 @@ static ErrCode out_series(VectorsBinary *b, LabelSet labels, bool drop, uint32_t
     return ERR_OK;
 }
 
+static uint32_t first_step(const uint64_t *bits, uint32_t words) {
+    for (uint32_t w = 0; w < words; w++)
+        if (bits[w] != 0) return w * 64 + (uint32_t)__builtin_ctzll(bits[w]);
+    return UINT32_MAX;
+}
+
+static uint32_t first_sample(const Column *column, const Grid *grid) {
+    uint32_t first = first_step(column->present, grid_words(grid));
+
+    for (uint32_t s = 0; column->hists != NULL && s < MIN(first, grid->steps); s++)
+        if (column->hists[s] != NULL) return s;
+    return first;
+}
+
 ErrCode vectors_emit(VectorsBinary *b, LabelSet labels, bool drop, const Column *column,
                      const uint64_t *bits, Error *err) {
     uint32_t words = grid_words(b->grid), i = 0;
@@ -52,6 +66,9 @@ ErrCode vectors_emit(VectorsBinary *b, LabelSet labels, bool drop, const Column 
 
     TRY(out_series(b, labels, drop, &i, err));
     to = &b->out.columns[i];
+    /* Whether the name goes is decided by the earliest sample, as Prometheus does. */
+    if (drop != b->out.drops[i] && first_step(bits, words) < first_sample(to, b->grid))
+        b->out.drops[i] = drop;
     for (uint32_t w = 0; w < words; w++)
         if (to->present[w] & bits[w]) return same_labelset(err);
     if (to->hists != NULL) BITS_EACH(s, bits, words) {

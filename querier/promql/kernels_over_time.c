@@ -1,6 +1,8 @@
 /*
  * kernels_over_time.c: the *_over_time functions of floats.
  */
+#include <stdlib.h>
+
 #include "querier/promql/kahan.h"
 #include "querier/promql/range.h"
 #include "querier/promql/simd.h"
@@ -309,7 +311,11 @@ typedef struct Sorted {
     double *values; /* NaN first */
     uint32_t count;
     uint32_t nans;
+    uint32_t begin, end; /* samples that are in it */
 } Sorted;
+
+/* Sorted anew when more than one in so many is new. */
+enum { SORTED_NEW_PART = 8 };
 
 /* Where `v` is, or would go: after all that are smaller. */
 static uint32_t sorted_find(const Sorted *sorted, double v) {
@@ -381,25 +387,49 @@ static double median_deviation(const Sorted *sorted, double *distances) {
     return quantile_of_sorted(0.5, distances, n);
 }
 
+static int compare_values(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+
+    if (isnan(x) || isnan(y)) return isnan(y) - isnan(x);
+    return (x > y) - (x < y);
+}
+
+static void sorted_fill(Sorted *sorted, const double *v, uint32_t count) {
+    memcpy(sorted->values, v, count * sizeof *v);
+    qsort(sorted->values, count, sizeof *v, compare_values);
+    sorted->count = count;
+    sorted->nans = 0;
+    while (sorted->nans < count && isnan(sorted->values[sorted->nans])) sorted->nans++;
+}
+
+/* Moves the window on: sorted anew where most of it is new. */
+static ErrCode sorted_move(Sorted *sorted, const RangeInput *in, uint32_t s, Error *err) {
+    const double *v = in->samples.values;
+    uint32_t first = in->windows->first[s], end = in->windows->end[s], count = end - first;
+    uint32_t added = end - MIN(MAX(sorted->end, first), end);
+
+    if ((uint64_t)added * SORTED_NEW_PART >= count) {
+        sorted_fill(sorted, v + first, count);
+        sorted->begin = first;
+        sorted->end = end;
+        return worker_check(in->worker, MIN(count, 1 << 20) * 16, err);
+    }
+    while (sorted->end < end) sorted_add(sorted, v[sorted->end++]);
+    while (sorted->begin < first) sorted_remove(sorted, v[sorted->begin++]);
+    return worker_check(in->worker, added * (1 + MIN(count, 1 << 20) / 64), err);
+}
+
 ErrCode kernel_quantile(const RangeInput *in, Column *out, Error *err) {
     const Windows *w = in->windows;
-    const double *v = in->samples.values;
     bool mad = in->call->id == PROMQL_FN_MAD_OVER_TIME;
     size_t room = MAX(in->samples.count, 1);
     Sorted sorted = {.values = arena_alloc(in->worker->series, 2 * room * sizeof(double))};
-    uint32_t begin = 0, end = 0; /* what is in the sorted window */
 
     if (sorted.values == NULL) return eval_out_of_memory(err);
     BITS_EACH(s, w->any, grid_words(&in->call->grid)) {
         double q = mad ? 0 : in->call->args[0][s];
 
-        if (w->first[s] >= end) {
-            begin = end = w->first[s];
-            sorted.count = sorted.nans = 0;
-        }
-        TRY(worker_check(in->worker, (w->end[s] - end) * 4, err));
-        while (end < w->end[s]) sorted_add(&sorted, v[end++]);
-        while (begin < w->first[s]) sorted_remove(&sorted, v[begin++]);
+        TRY(sorted_move(&sorted, in, s, err));
         if (!mad && (isnan(q) || q < 0 || q > 1))
             annotate_number(in->worker->annotations, ANNOTATION_INVALID_QUANTILE,
                             in->call->node->args[0]->id, q);
