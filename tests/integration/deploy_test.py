@@ -30,6 +30,19 @@ def test_the_example_configuration_runs_on_minio_with_its_two_tenants():
     server.stop()
 
 
+def test_a_store_that_knows_signature_v2_only_keeps_data():
+    arguments = ['--store', 's3://%s/v2-%d' % (os.environ['MORAINE_TEST_S3_BUCKET'], NOW),
+                 '--s3.endpoint', os.environ['MORAINE_TEST_S3_ENDPOINT'], '--s3.signature', 'v2']
+    server = m.Moraine(None, *arguments)
+    assert server.push([({'__name__': 'x', 'i': str(i)}, [(NOW, 1.0)]) for i in range(100)])[0] == 204
+    server.flush()
+    server.compact()
+    server.kill()
+    server = m.Moraine(None, *arguments)
+    assert len(server.query('x', NOW / 1000)) == 100
+    server.stop()
+
+
 def test_limits_are_taken_over_while_it_runs():
     config = os.path.join(m.work_dir('config'), 'moraine.yaml')
 
