@@ -199,10 +199,6 @@ static ErrCode open_compactor(App *app, Error *err) {
     return compactor_start(app->compactor, err);
 }
 
-static uint64_t active_series(void *context, Str tenant) {
-    return ingester_active_series(context, tenant);
-}
-
 static ErrCode open_querier(App *app, Error *err) {
     const Settings *s = &app->configuration.settings;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -215,8 +211,6 @@ static ErrCode open_querier(App *app, Error *err) {
         .lookback_ms = s->query_lookback,
         .slow_ms = s->query_slow,
         .experimental_off = !s->query_experimental_functions,
-        .active_series = active_series,
-        .active_series_context = app->ingester,
     };
 
     return querier_new(&options, &app->querier, err);

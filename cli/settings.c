@@ -74,7 +74,7 @@ static const ConfigSetting table[] = {
     {"shutdown.timeout", CONFIG_DURATION, FIELD(shutdown_timeout), "30s", 0, MS_MAX, NULL, NULL,
      "On SIGTERM, how long requests in flight may take to finish."},
 
-    {"ingester.lanes", CONFIG_U64, FIELD(ingester_lanes), "0", 0, 256, NULL, NULL,
+    {"ingester.lanes", CONFIG_U64, FIELD(ingester_lanes), "0", 0, 64, NULL, NULL,
      "Ingest threads, each with a write-ahead log of its own. 0: one a core."},
     {"wal.sync", CONFIG_CHOICE, FIELD(wal_sync), "always", 0, 0, sync_choices, "always|interval",
      "`always`: nothing is acknowledged before it is on the disk. `interval`: up to "
@@ -99,14 +99,12 @@ static const ConfigSetting table[] = {
      "How far back an instant selector looks for the newest sample."},
     {"query.slow", CONFIG_DURATION, FIELD(query_slow), "10s", 0, MS_MAX, NULL, NULL,
      "Queries that take longer are logged with their statistics. 0: none."},
-    {"query.result_cache_bytes", CONFIG_BYTES, FIELD(query_result_cache_bytes), "0", 0, 0, NULL,
-     NULL, "Memory for results of range queries, kept by step. 0: a share of memory.limit."},
     {"query.experimental_functions", CONFIG_BOOL, FIELD(query_experimental_functions), "true", 0, 0,
      NULL, NULL, "Allow the functions that Prometheus calls experimental."},
 
     {"compactor.interval", CONFIG_DURATION, FIELD(compactor_interval), "5m", 100, MS_MAX, NULL,
      NULL, "How often the compactor looks for work."},
-    {"compactor.grace", CONFIG_DURATION, FIELD(compactor_grace), "10m", 0, MS_MAX, NULL, NULL,
+    {"compactor.grace", CONFIG_DURATION, FIELD(compactor_grace), "10m", 300000, MS_MAX, NULL, NULL,
      "Objects that were merged away or expired are deleted from the store this much later, so that "
      "running queries never lose what they read."},
     {"compactor.block_bytes_max", CONFIG_BYTES, FIELD(compactor_block_bytes_max), "1GiB", 1048576,

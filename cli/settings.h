@@ -46,7 +46,6 @@ typedef struct Settings {
     uint64_t query_threads;
     int64_t query_lookback;
     int64_t query_slow;
-    uint64_t query_result_cache_bytes;
     bool query_experimental_functions;
 
     int64_t compactor_interval;

@@ -17,9 +17,6 @@ typedef struct QuerierOptions {
     int64_t lookback_ms;
     int64_t slow_ms; /* log queries that take longer; 0: none */
     bool experimental_off;
-    uint64_t (*active_series)(void *context,
-                              Str tenant); /* for status and cardinality; may be NULL */
-    void *active_series_context;
 } QuerierOptions;
 
 MUST_USE ErrCode querier_new(const QuerierOptions *options, Querier **out, Error *err);

@@ -80,17 +80,17 @@ static const char *error_type_of(ErrCode code, int *status) {
     }
 }
 
-static void answer_error(HttpRequest *request, const char *type, const Error *err) {
+/* `evaluating`: what is wrong with the data or its labels is no fault of the request's form. */
+static void answer_error(HttpRequest *request, bool evaluating, const Error *err) {
     CLEANUP_IN_PLACE(buf_done) Buf out;
     int status;
-    const char *by_code = error_type_of(err->code, &status);
+    ErrCode code = evaluating && err->code == ERR_INVALID ? ERR_LIMIT : err->code;
+    const char *type = error_type_of(code, &status);
 
-    if (type != NULL && type[0] == 'e') status = 422;
     if (err->code == ERR_RATE || err->code == ERR_UNAVAILABLE)
         http_set_header(request, "Retry-After", STR("1"));
     buf_init(&out, KIB(64));
-    buf_printf(&out, "{\"status\":\"error\",\"errorType\":\"%s\",\"error\":",
-               type != NULL ? type : by_code);
+    buf_printf(&out, "{\"status\":\"error\",\"errorType\":\"%s\",\"error\":", type);
     json_append_string(&out, str_of(err->text));
     buf_append_byte(&out, '}');
     http_respond_buf(request, status, "application/json", &out);
@@ -158,11 +158,9 @@ static void run_call(void *context) {
     arena_free(call->arena);
     if (code != ERR_OK) {
         err.code = code;
-        answer_error(call->request, call->error_type, &err);
-    } else if (!call->answered) {
-        http_respond_buf(call->request, call->status != 0 ? call->status : 200,
-                         call->content_type != NULL ? call->content_type : "application/json",
-                         &out);
+        answer_error(call->request, call->evaluating, &err);
+    } else {
+        http_respond_buf(call->request, 200, "application/json", &out);
     }
     scheduler_finished(&task);
 }
@@ -228,7 +226,7 @@ static void handle(HttpRequest *request, void *context) {
 
     if (call == NULL) {
         error_set(&err, ERR_UNAVAILABLE, "out of memory");
-        answer_error(request, NULL, &err);
+        answer_error(request, false, &err);
         return;
     }
     call->querier = endpoint->querier;
@@ -238,7 +236,7 @@ static void handle(HttpRequest *request, void *context) {
     call->task.run = run_call;
     call->task.what = call;
     if (read_tenants(call, &err) != ERR_OK) {
-        answer_error(request, NULL, &err);
+        answer_error(request, false, &err);
         return;
     }
     read_limits(call);
@@ -246,7 +244,7 @@ static void handle(HttpRequest *request, void *context) {
                 endpoint->querier->options.queries);
     if (scheduler_submit(endpoint->querier->scheduler, call->tenants[0],
                          call->limits.query_concurrency_max, &call->task, &err) != ERR_OK)
-        answer_error(request, NULL, &err);
+        answer_error(request, false, &err);
 }
 
 /* ---- the querier ---- */
@@ -271,6 +269,7 @@ ErrCode querier_new(const QuerierOptions *options, Querier **out, Error *err) {
 
     if (querier == NULL) return error_set(err, ERR_LIMIT, "querier: out of memory");
     querier->options = *options;
+    querier->started_ms = clock_now_ms(options->clock);
     querier->contexts = calloc(count_endpoints(), sizeof *querier->contexts);
     querier->seconds =
         telemetry_histogram("moraine_query_duration_seconds", "",
@@ -310,10 +309,8 @@ void querier_register(Querier *querier, HttpServer *server) {
             *context = (EndpointContext){querier, e};
             for (size_t p = 0; p < ARRAY_LEN(prefixes); p++) {
                 char path[128];
-                bool from_root = e->path[1] == '/';
 
-                snprintf(path, sizeof path, "%s%s%s", prefixes[p], from_root ? "" : "/api/v1",
-                         from_root ? e->path + 1 : e->path);
+                snprintf(path, sizeof path, "%s/api/v1%s", prefixes[p], e->path);
                 HttpRoute route = {.methods = e->methods,
                                    .path = path,
                                    .handle = handle,

@@ -12,7 +12,7 @@ typedef struct ApiCall ApiCall;
 /* One endpoint. `run` is called on the query pool; it fills `out`, or fails. */
 typedef struct ApiEndpoint {
     unsigned methods;
-    const char *path; /* below /api/v1, or from the root when it starts with "//" */
+    const char *path; /* below /api/v1 */
     ErrCode (*run)(ApiCall *call, Buf *out, Error *err);
 } ApiEndpoint;
 
@@ -23,6 +23,7 @@ struct Querier {
     Counter *slow_total;
     Histogram *seconds;
     struct EndpointContext *contexts;
+    int64_t started_ms;
 };
 
 /* One request, from its arrival on a loop to its answer on the pool. Lives in the request's
@@ -41,10 +42,7 @@ struct ApiCall {
     BlockStats stats;
     SeriesSource *source;
     uint64_t started_ns;
-    int status;               /* of the answer; 0: 200 */
-    const char *content_type; /* NULL: application/json */
-    const char *error_type;   /* when a failure is not what its code says */
-    bool answered;            /* the endpoint answered by itself */
+    bool evaluating; /* what is invalid from here on is the data, not the request */
 };
 
 /* `name` missing: false. */

@@ -54,17 +54,14 @@ static ErrCode evaluate(ApiCall *call, PromqlExpr *expr, Str text, int64_t start
     CLEANUP_IN_PLACE(buf_done) Buf stats;
     PromqlResult result = {0};
     uint64_t limit;
-    ErrCode code;
     Str wanted;
 
     buf_init(&stats, KIB(4));
     TRY(api_duration_param(call, "lookback_delta", call->querier->options.lookback_ms,
                            &params.lookback_ms, err));
     TRY(api_u64_param(call, "limit", 0, &limit, err));
-    code = promql_eval(expr, text, &params, &result, err);
-    /* What is wrong with the data or its labels is no fault of the request's form. */
-    if (code == ERR_INVALID) call->error_type = "execution";
-    TRY(code);
+    call->evaluating = true;
+    TRY(promql_eval(expr, text, &params, &result, err));
     options.series_max = (size_t)limit;
     if (api_param(call, "stats", &wanted)) options.stats = write_stats(call, &stats);
     return result_json_write(&result, call->query.symbols, text, &options, call->arena, out, err);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/base/json.h"
+#include "common/base/rune.h"
 #include "querier/api/internal.h"
 
 static ErrCode write_strings(Buf *out, const Str *items, size_t count, uint64_t limit) {
@@ -73,21 +74,7 @@ static Str unescape_name(Arena *arena, Str name) {
         while (i < rest.len && i <= 7 && hex_digit(rest.ptr[i]) >= 0)
             rune = rune * 16 + (uint32_t)hex_digit(rest.ptr[i++]);
         if (i == 1 || i >= rest.len || rest.ptr[i] != '_' || rune > 0x10ffff) return name;
-        if (rune < 0x80) {
-            out[len++] = (char)rune;
-        } else if (rune < 0x800) {
-            out[len++] = (char)(0xc0 | rune >> 6);
-            out[len++] = (char)(0x80 | (rune & 0x3f));
-        } else if (rune < 0x10000) {
-            out[len++] = (char)(0xe0 | rune >> 12);
-            out[len++] = (char)(0x80 | (rune >> 6 & 0x3f));
-            out[len++] = (char)(0x80 | (rune & 0x3f));
-        } else {
-            out[len++] = (char)(0xf0 | rune >> 18);
-            out[len++] = (char)(0x80 | (rune >> 12 & 0x3f));
-            out[len++] = (char)(0x80 | (rune >> 6 & 0x3f));
-            out[len++] = (char)(0x80 | (rune & 0x3f));
-        }
+        len += rune_encode(rune, out + len);
         rest = str_from(rest, i + 1);
     }
     return (Str){out, len};

@@ -2,6 +2,7 @@
  * status.c: what clients ask about the server itself, and expressions as text and tree.
  */
 #include <stdlib.h>
+#include <time.h>
 
 #include "common/base/json.h"
 #include "querier/api/internal.h"
@@ -22,14 +23,24 @@ static ErrCode run_buildinfo(ApiCall *call, Buf *out, Error *err) {
 }
 
 static ErrCode run_runtimeinfo(ApiCall *call, Buf *out, Error *err) {
-    (void)call;
+    time_t started = (time_t)(call->querier->started_ms / 1000);
+    struct tm utc;
+    char text[40];
+
     (void)err;
+    gmtime_r(&started, &utc);
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
     api_begin_data(out);
-    buf_append_str(out, STR("{\"startTime\":\"1970-01-01T00:00:00Z\",\"CWD\":\"\","
-                            "\"reloadConfigSuccess\":true,\"lastConfigTime\":"
-                            "\"1970-01-01T00:00:00Z\",\"corruptionCount\":0,\"goroutineCount\":0,"
-                            "\"GOMAXPROCS\":0,\"GOMEMLIMIT\":0,\"GOGC\":\"\",\"GODEBUG\":\"\","
-                            "\"storageRetention\":\"\"}"));
+    /* What is Go's is empty: there is none of it here. */
+    buf_printf(out,
+               "{\"startTime\":\"%s\",\"CWD\":\"\",\"reloadConfigSuccess\":true,"
+               "\"lastConfigTime\":\"%s\",\"corruptionCount\":0,\"goroutineCount\":0,"
+               "\"GOMAXPROCS\":0,\"GOMEMLIMIT\":0,\"GOGC\":\"\",\"GODEBUG\":\"\","
+               "\"storageRetention\":\"",
+               text, text);
+    if (call->limits.retention_metrics_ms > 0)
+        buf_printf(out, "%llds", (long long)call->limits.retention_metrics_ms / 1000);
+    buf_append_str(out, STR("\"}"));
     api_end_data(out, false);
     return ERR_OK;
 }
