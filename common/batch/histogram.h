@@ -33,7 +33,7 @@ typedef struct NativeHistogram {
     double sum; /* a stale marker's NaN here makes the histogram stale */
     HistogramSpan *positive_spans;
     HistogramSpan *negative_spans;
-    double *positive;      /* bucket counts */
+    double *positive; /* bucket counts */
     double *negative;
     double *custom_values; /* upper bounds, for HISTOGRAM_SCHEMA_CUSTOM */
     uint32_t positive_span_count;
@@ -50,7 +50,8 @@ enum { HISTOGRAM_SPANS_MAX = 4096, HISTOGRAM_BUCKETS_MAX = 16384, HISTOGRAM_CUST
  * below the sum of buckets for integers, unknown schema): ERR_INVALID with its reason. */
 MUST_USE ErrCode histogram_validate(const NativeHistogram *h, Error *err);
 NativeHistogram *histogram_dup(Arena *arena, const NativeHistogram *h); /* NULL: out of budget */
-bool histogram_equal(const NativeHistogram *a, const NativeHistogram *b); /* bits, layout included */
+bool histogram_equal(const NativeHistogram *a,
+                     const NativeHistogram *b); /* bits, layout included */
 bool histogram_is_stale(const NativeHistogram *h);
 
 /* The bits of Prometheus' stale marker, a NaN of its own. */

@@ -3,6 +3,7 @@
  * sink.h: where a decoded batch goes: what the gateway writes to and an ingester, near or far,
  * implements. The two roles know each other only through this.
  */
+#include "common/batch/logs.h"
 #include "common/batch/metrics.h"
 
 typedef struct AppendResult {
@@ -11,8 +12,10 @@ typedef struct AppendResult {
     uint64_t samples; /* kept, exact doubles of a stored sample included */
     uint64_t histograms;
     uint64_t exemplars;
+    uint64_t entries;    /* of logs; doubles of stored ones included */
     uint64_t conflicts;  /* same series and time as the newest sample, another value: dropped */
-    uint64_t over_limit; /* samples of new series past the tenant's series_max: dropped */
+    uint64_t over_limit; /* samples (entries) of new series (streams) past the tenant's
+                          * series_max (streams_max): dropped */
     Error first;         /* why: of the first dropped item, or of the failure */
 } AppendResult;
 
@@ -25,4 +28,11 @@ struct MetricsSink {
      */
     void (*append)(MetricsSink *sink, const MetricsBatch *batch, AppendDone done, void *context);
     uint64_t series_seed; /* for metrics_series_id() */
+};
+
+typedef struct LogsSink LogsSink;
+struct LogsSink {
+    /* As MetricsSink's. */
+    void (*append)(LogsSink *sink, const LogsBatch *batch, AppendDone done, void *context);
+    uint64_t stream_seed; /* for logs_stream_id() */
 };

@@ -6,6 +6,7 @@
  * any thread. To miss nothing, ask heads first and take the manifest's snapshot after.
  */
 #include "common/batch/matcher.h"
+#include "common/block/logs.h"
 #include "common/block/selection.h"
 
 /* Exemplars of one selected series, by time of arrival. */
@@ -39,3 +40,14 @@ typedef struct HeadReader {
                         Error *err);
     void *context;
 } HeadReader;
+
+/* The same for logs; `filter` of the select may be ignored. */
+typedef struct LogHeadReader {
+    /* One selection a lane and head generation, oldest first. A stream may have several pages; they
+     * overlap. */
+    ErrCode (*select)(void *context, const LogSelect *select, Arena *arena, LogsSelection **out,
+                      size_t *count, Error *err);
+    ErrCode (*labels)(void *context, Str tenant, Str name, Arena *arena, Str **out, size_t *count,
+                      Error *err);
+    void *context;
+} LogHeadReader;

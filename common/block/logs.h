@@ -1,0 +1,168 @@
+#pragma once
+/*
+ * logs.h: logs in immutable objects and in heads: what is written, selected and decoded.
+ *
+ * A stream's entries lie in pages in order of time. A page decodes by itself: it has its own
+ * templates (constant text of lines, stored once) and typed columns of what varies, or the plain
+ * lines where that is smaller; lines come back byte for byte. Filters beside the pages tell which
+ * of them can hold a needle, so that a search fetches and decodes only those. Byte by byte:
+ * docs/FORMATS.md#logs.
+ */
+#include "common/batch/logs.h"
+#include "common/block/block.h"
+
+/* ---------- writing ---------- */
+
+/* Entries of one stream, ascending by time; equal times in the order they are to be kept. */
+typedef struct LogRows {
+    const int64_t *times_ns;
+    const Str *lines;
+    const Str *metadata; /* canonical bytes; NULL: no entry has any */
+    size_t count;
+} LogRows;
+
+/* One tenant's logs: after that tenant's metrics, if any (block.h: tenants in byte order). Streams
+ * in labels_compare() order, each once; its rows in one or several calls, ascending over all. */
+MUST_USE ErrCode block_logs_begin(BlockWriter *writer, Str tenant, Error *err);
+MUST_USE ErrCode block_logs_stream(BlockWriter *writer, LabelPairs labels, Error *err);
+MUST_USE ErrCode block_logs_rows(BlockWriter *writer, const LogRows *rows, Error *err);
+MUST_USE ErrCode block_logs_end(BlockWriter *writer, Error *err);
+
+/* ---------- what a reader may leave out ---------- */
+
+/* A line must contain one of these. */
+typedef struct LogNeedle {
+    const Str *any;
+    size_t count;
+    bool fold_case; /* ASCII and Unicode simple folding don't matter */
+} LogNeedle;
+
+/* An entry must have this structured metadata (a label `name` of the stream doesn't count here). */
+typedef struct LogMetadataNeedle {
+    Str name;
+    Str value;
+} LogMetadataNeedle;
+
+/* Entries that can't meet all of these may be left out by who decodes; others come too, and whoever
+ * asked looks at each. NULL or zeroed: all entries are wanted. */
+typedef struct LogFilter {
+    const LogNeedle *needles;
+    size_t needle_count;
+    const LogMetadataNeedle *metadata;
+    size_t metadata_count;
+} LogFilter;
+
+/* ---------- selecting ---------- */
+
+typedef enum LogPageKind {
+    LOG_PAGE_HEAD = 1,  /* a head's own bytes, log_stream.h; in order of arrival */
+    LOG_PAGE_BLOCK = 2, /* in a block; ascending by time */
+} LogPageKind;
+
+typedef struct LogPage {
+    int64_t min_ns;
+    int64_t max_ns;
+    uint32_t count;
+    uint32_t raw_bytes; /* of lines and metadata */
+    uint8_t kind;       /* LogPageKind */
+    bool in_order;      /* times ascend */
+    Str bytes;          /* LOG_PAGE_HEAD */
+    uint32_t page;      /* LOG_PAGE_BLOCK: which page it is in its part... */
+    uint32_t piece;     /* ...and which stream's piece of that page */
+} LogPage;
+
+typedef struct SelectedStream {
+    const uint32_t *pairs; /* indices into the selection's pairs, in order of label names */
+    const LogPage *pages;  /* in order of time in blocks (min_ns ascends; they may touch) */
+    uint32_t pair_count;
+    uint32_t page_count;
+} SelectedStream;
+
+typedef struct LogSource LogSource; /* a block's part, pinned by the arena it was selected with */
+
+typedef struct LogsSelection {
+    const LabelPair *pairs;
+    size_t pair_count;
+    const SelectedStream *streams;
+    size_t stream_count;
+    const LogSource *source; /* of LOG_PAGE_BLOCK pages; NULL in heads */
+} LogsSelection;
+
+typedef struct LogSelect {
+    Str tenant;
+    const Matcher *matchers;
+    size_t matcher_count;
+    int64_t min_ns; /* both inclusive */
+    int64_t max_ns;
+    const LogFilter *filter; /* pages that cannot hold a match are left out; may be NULL */
+    bool labels_only;        /* `pages` carry counts, bytes and times, and are not read */
+} LogSelect;
+
+/* Streams of one tenant that match all matchers and have pages in the range that may match; in
+ * labels_compare() order. From cold two rounds of GETs deep (footer; index and filters). */
+MUST_USE ErrCode block_logs_select(const Block *block, const LogSelect *select, Arena *arena,
+                                   BlockStats *stats, LogsSelection *out, Error *err);
+/* Without matchers: straight from the dictionaries. `name` empty: label names. Sorted. */
+MUST_USE ErrCode block_logs_labels(const Block *block, Str tenant, Str name, Arena *arena,
+                                   BlockStats *stats, Str **out, size_t *count, Error *err);
+
+/* ---------- decoding ---------- */
+
+typedef enum LogColumns {
+    LOG_TIMES = 1 << 0,
+    LOG_LINES = 1 << 1,
+    LOG_METADATA = 1 << 2,
+    LOG_LENGTHS = 1 << 3, /* of lines, without the lines */
+} LogColumns;
+
+typedef struct LogView {
+    const int64_t *times_ns;
+    const Str *lines;        /* NULL unless asked for */
+    const Str *metadata;     /* canonical bytes; NULL unless asked for, or when no entry has any */
+    const uint32_t *lengths; /* NULL unless asked for */
+    size_t count;
+} LogView;
+
+/* One thread's memory for decoded pages. */
+typedef struct LogDecoder LogDecoder;
+LogDecoder *log_decoder_new(Budget *budget); /* NULL: out of memory */
+void log_decoder_free(LogDecoder *decoder);
+DEFINE_CLEANUP(LogDecoder, log_decoder_free)
+
+/* Decodes what of a page lies in [min_ns, max_ns] and may pass the filter (may be NULL), ascending
+ * by time, equal times in order of arrival. *out lives until the next call with this decoder.
+ * `columns` is a set of LogColumns. ERR_CORRUPT; ERR_LIMIT: out of budget. */
+MUST_USE ErrCode log_page_read(LogDecoder *decoder, const LogsSelection *selection,
+                               const LogPage *page, const LogFilter *filter, unsigned columns,
+                               int64_t min_ns, int64_t max_ns, LogView *out, Error *err);
+
+/* Brings the pages of these into the cache, near ones in one GET, pinned by `arena`; reading one
+ * that wasn't fetched so does a GET of its own. Pages of heads are passed over. */
+MUST_USE ErrCode log_pages_fetch(const LogsSelection *selection, const LogPage *const *pages,
+                                 size_t count, Arena *arena, BlockStats *stats, Error *err);
+
+/* ---------- patterns ---------- */
+
+/* The templates of a page's lines with how many lines each has, from the page's own dictionary:
+ * text with `<_>` for each variable, as Loki's patterns are written. */
+typedef struct LogPattern {
+    Str text;
+    uint64_t count;
+} LogPattern;
+MUST_USE ErrCode log_page_patterns(LogDecoder *decoder, const LogsSelection *selection,
+                                   const LogPage *page, Arena *arena, LogPattern **out,
+                                   size_t *count, Error *err);
+
+/* ---------- merging ---------- */
+
+/* One pass over a tenant's streams in order, page after page; reads ahead in large GETs, bypasses
+ * the cache, holds a few pages at a time. */
+typedef struct LogCursor LogCursor;
+MUST_USE ErrCode log_cursor_open(Store *store, Str key, uint64_t size, Str tenant, Arena *arena,
+                                 LogCursor **out, Error *err);
+/* The next stream, what is left of the last one skipped; *more false at the end. `labels` lives
+ * until the next call of this. */
+MUST_USE ErrCode log_cursor_stream(LogCursor *cursor, LabelPairs *labels, bool *more, Error *err);
+/* The stream's next page, until the next call of either; *more false at the stream's end. */
+MUST_USE ErrCode log_cursor_rows(LogCursor *cursor, LogRows *rows, bool *more, Error *err);
+void log_cursor_close(LogCursor *cursor); /* NULL is fine */
