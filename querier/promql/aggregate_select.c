@@ -7,7 +7,7 @@
 
 #include "querier/promql/aggregate.h"
 #include "querier/promql/functions.h"
-#include "querier/promql/go_float.h"
+#include "querier/exec/go_float.h"
 #include "querier/promql/range.h"
 
 /* ---- limitk, limit_ratio ---- */

@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "common/base/hash.h"
-#include "querier/promql/go_float.h"
+#include "querier/exec/go_float.h"
 
 typedef struct Annotation Annotation;
 struct Annotation {

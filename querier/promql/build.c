@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "common/base/rune.h"
+#include "querier/exec/quoted.h"
 #include "querier/promql/scan.h"
 
 /* Deepest level below a node: kept beside the tree's own fields so that no pass need count. */
@@ -150,7 +151,7 @@ PromqlExpr *promql_new_duration_literal(PromqlParser *parser, PromqlItem item) {
 Str promql_unquote(PromqlParser *parser, PromqlItem item) {
     Str text = {0};
 
-    if (!promql_failed(parser) && !promql_unquote_string(parser->arena, item.text, &text))
+    if (!promql_failed(parser) && !quoted_unquote(parser->arena, item.text, &text))
         promql_fail(parser, ERR_LIMIT, item.range, "the query's memory limit is reached");
     return text;
 }

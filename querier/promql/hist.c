@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "querier/promql/go_float.h"
+#include "querier/exec/go_float.h"
 
 /* 2^(i/256 - 1): the fractions of all bounds up to schema 8; a lower schema takes every nth. */
 static double fractions[1 << HISTOGRAM_SCHEMA_MAX];

@@ -8,32 +8,7 @@
 
 #include "common/base/number.h"
 #include "common/base/rune.h"
-
-void print_number(Buf *out, double v) {
-    char digits[NUMBER_DIGITS_MAX + 1];
-    int count, exponent;
-
-    if (isnan(v)) {
-        buf_append_str(out, STR("NaN"));
-        return;
-    }
-    if (isinf(v)) {
-        buf_append_str(out, v > 0 ? STR("+Inf") : STR("-Inf"));
-        return;
-    }
-    if (signbit(v)) buf_append_byte(out, '-');
-    if (v == 0) {
-        buf_append_byte(out, '0');
-        return;
-    }
-    count = number_shortest(v, digits, &exponent);
-    if (exponent < 0) buf_append_str(out, STR("0."));
-    for (int i = -1; i > exponent; i--) buf_append_byte(out, '0');
-    for (int i = 0; i < count || i <= exponent; i++) {
-        if (i == exponent + 1 && exponent >= 0) buf_append_byte(out, '.');
-        buf_append_byte(out, i < count ? digits[i] : '0');
-    }
-}
+#include "querier/exec/go_float.h"
 
 static bool is_legacy_name(Str name) {
     for (size_t i = 0; i < name.len; i++) {
@@ -59,35 +34,6 @@ static void print_labels(Buf *out, const Str *labels, size_t count) {
             buf_append_str(out, labels[i]);
         else
             rune_quote(out, labels[i]);
-    }
-}
-
-/* As Prometheus' model.Duration: years and weeks only when nothing is left over. */
-static void print_duration(Buf *out, int64_t ms) {
-    static const struct {
-        const char *unit;
-        int64_t ms;
-        bool exact;
-    } units[] = {
-        {"y", INT64_C(31536000000), true},
-        {"w", 604800000, true},
-        {"d", 86400000, false},
-        {"h", 3600000, false},
-        {"m", 60000, false},
-        {"s", 1000, false},
-        {"ms", 1, false},
-    };
-
-    if (ms < 0) {
-        buf_append_byte(out, '-');
-        ms = -ms;
-    }
-    if (ms == 0) buf_append_str(out, STR("0s"));
-    for (size_t u = 0; u < ARRAY_LEN(units); u++) {
-        if (units[u].exact && ms % units[u].ms != 0) continue;
-        if (ms / units[u].ms == 0) continue;
-        buf_printf(out, "%lld%s", (long long)(ms / units[u].ms), units[u].unit);
-        ms %= units[u].ms;
     }
 }
 
@@ -119,7 +65,7 @@ static void print_ms(Buf *out, int64_t ms, const PromqlExpr *computed) {
     if (computed != NULL)
         promql_print(computed, out);
     else
-        print_duration(out, ms);
+        go_append_duration(out, ms);
 }
 
 static void print_at(Buf *out, const PromqlTime *time) {
@@ -230,7 +176,7 @@ static void print_general(Buf *out, double v) {
 
     if (isfinite(v) && v != 0) count = number_shortest(v, digits, &exponent);
     if (exponent >= -4 && exponent < 6) {
-        print_number(out, v);
+        go_append_f(out, v);
         return;
     }
     buf_printf(out, "%s%c%s%.*se%c%02d", signbit(v) ? "-" : "", digits[0], count > 1 ? "." : "",
@@ -303,9 +249,9 @@ void promql_print(const PromqlExpr *expr, Buf *out) {
     switch (expr->kind) {
     case PROMQL_NUMBER:
         if (expr->as.number.is_duration)
-            print_duration(out, (int64_t)(expr->as.number.value * 1e9) / 1000000);
+            go_append_duration(out, (int64_t)(expr->as.number.value * 1e9) / 1000000);
         else
-            print_number(out, expr->as.number.value);
+            go_append_f(out, expr->as.number.value);
         return;
     case PROMQL_STRING:
         rune_quote(out, expr->as.string.value);

@@ -4,7 +4,6 @@
  */
 #include "querier/promql/parser.h"
 
-void print_number(Buf *out, double v);                   /* Go's FormatFloat(v, 'f', -1) */
 void print_matching(Buf *out, const PromqlExpr *binary); /* " bool on (a) group_left (b)" */
 void print_aggregate_head(Buf *out, const PromqlExpr *aggregate); /* "sum by (a) " */
 void print_subquery_suffix(Buf *out, const PromqlExpr *subquery); /* "[5m:1m] offset 1m" */

@@ -5,11 +5,12 @@
 #include <math.h>
 
 #include "common/base/json.h"
+#include "querier/exec/go_float.h"
 #include "querier/promql/print.h"
 
 static void json_number_text(Buf *out, double v) {
     buf_append_byte(out, '"');
-    print_number(out, v);
+    go_append_f(out, v);
     buf_append_byte(out, '"');
 }
 
@@ -147,7 +148,7 @@ static void json_fill(Buf *out, const char *key, bool has, double value) {
     if (!has)
         buf_append_str(out, STR("null"));
     else if (isfinite(value))
-        print_number(out, value);
+        go_append_f(out, value);
     else
         json_number_text(out, value); /* JSON has no such number */
 }

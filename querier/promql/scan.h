@@ -15,12 +15,6 @@ typedef enum PromqlNumberKind {
  * its length, or for no such the length of what was looked at: errors show it. */
 PromqlNumberKind promql_scan_number(Str rest, size_t *len);
 
-/* The string literal that begins at `rest` with one of its three quotes. False, with why (in
- * `why`), when it does not end or holds what no literal may. */
-MUST_USE bool promql_scan_string(Str rest, size_t *len, char *why, size_t why_size);
-/* What a literal that passed promql_scan_string() stands for. False: out of budget. */
-MUST_USE bool promql_unquote_string(Arena *arena, Str literal, Str *out);
-
 /* Bytes of the name at the start of `rest`: letters, digits, `_`, and `:` when it is a metric's.
  * `unquoted`: letters of every script as well, and `.` after the first. */
 size_t promql_scan_name(Str rest, bool metric, bool unquoted);

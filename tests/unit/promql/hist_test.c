@@ -4,7 +4,7 @@
 
 #include "common/base/buf.h"
 #include "querier/promql/classic.h"
-#include "querier/promql/go_float.h"
+#include "querier/exec/go_float.h"
 #include "querier/promql/hist_avg.h"
 #include "querier/promql/simd.h"
 #include "tests/unit/unit.h"

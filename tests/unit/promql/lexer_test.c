@@ -3,6 +3,7 @@
 
 #include "tests/unit/unit.h"
 
+#include "querier/exec/quoted.h"
 #include "querier/promql/parser.h"
 #include "querier/promql/scan.h"
 
@@ -71,7 +72,7 @@ static void strings_end_at_their_own_quote(void **state) {
         Str text = str_of(cases[i].text), value = {0};
         char why[128] = "";
         size_t len = 0;
-        bool good = promql_scan_string(text, &len, why, sizeof why);
+        bool good = quoted_scan(text, &len, why, sizeof why);
 
         if (good != (cases[i].value != NULL)) fail_msg("%s: %s", cases[i].text, why);
         if (!good) {
@@ -79,7 +80,7 @@ static void strings_end_at_their_own_quote(void **state) {
             continue;
         }
         assert_int_equal(len, cases[i].len);
-        assert_true(promql_unquote_string(arena, str_slice(text, 0, len), &value));
+        assert_true(quoted_unquote(arena, str_slice(text, 0, len), &value));
         assert_true(str_equal(value, str_of(cases[i].value)));
     }
     arena_free(arena);
@@ -101,7 +102,7 @@ static void every_cut_of_a_literal_is_an_error_or_a_literal(void **state) {
 
             if (cut[0] >= '0' && cut[0] <= '9') {
                 promql_scan_number((Str){cut, n}, &len);
-            } else if (promql_scan_string((Str){cut, n}, &len, why, sizeof why)) {
+            } else if (quoted_scan((Str){cut, n}, &len, why, sizeof why)) {
                 assert_int_equal(n, strlen(texts[i]));
             }
             assert_true(len <= n);

@@ -1,4 +1,4 @@
-#include "querier/promql/go_float.h"
+#include "querier/exec/go_float.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -78,4 +78,33 @@ void go_append_open_metrics(Buf *out, double v) {
     if (memchr(out->ptr + start, '.', out->len - start) == NULL &&
         memchr(out->ptr + start, 'e', out->len - start) == NULL)
         buf_append_str(out, STR(".0"));
+}
+
+/* As Prometheus' model.Duration: years and weeks only when nothing is left over. */
+void go_append_duration(Buf *out, int64_t ms) {
+    static const struct {
+        const char *unit;
+        int64_t ms;
+        bool exact;
+    } units[] = {
+        {"y", INT64_C(31536000000), true},
+        {"w", 604800000, true},
+        {"d", 86400000, false},
+        {"h", 3600000, false},
+        {"m", 60000, false},
+        {"s", 1000, false},
+        {"ms", 1, false},
+    };
+
+    if (ms < 0) {
+        buf_append_byte(out, '-');
+        ms = -ms;
+    }
+    if (ms == 0) buf_append_str(out, STR("0s"));
+    for (size_t u = 0; u < ARRAY_LEN(units); u++) {
+        if (units[u].exact && ms % units[u].ms != 0) continue;
+        if (ms / units[u].ms == 0) continue;
+        buf_printf(out, "%lld%s", (long long)(ms / units[u].ms), units[u].unit);
+        ms %= units[u].ms;
+    }
 }
