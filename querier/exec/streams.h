@@ -12,7 +12,7 @@
 #include "querier/exec/series.h"
 
 /* What a query read, for its statistics; added up by source and engine from any thread. */
-typedef struct LogStats {
+typedef struct StreamStats {
     /* the source's */
     _Atomic uint64_t units;            /* opened */
     _Atomic uint64_t chunks;           /* pages looked at, in objects */
@@ -27,24 +27,24 @@ typedef struct LogStats {
     _Atomic uint64_t line_bytes;
     _Atomic uint64_t metadata_bytes;
     _Atomic uint64_t entries_kept; /* by the pipeline */
-} LogStats;
+} StreamStats;
 
 /* What of an entry is looked at beside its time. What isn't needed may be delivered or not. */
 enum {
-    LOG_NEED_LINES = 1,
-    LOG_NEED_LENGTHS = 2,  /* of lines: bytes_rate() and the like */
-    LOG_NEED_METADATA = 4, /* structured metadata */
+    STREAM_NEED_LINES = 1,
+    STREAM_NEED_LENGTHS = 2,  /* of lines: bytes_rate() and the like */
+    STREAM_NEED_METADATA = 4, /* structured metadata */
 };
 
 /* A line must contain one of `any` (negated: none of them), byte for byte. */
-typedef struct LogNeedle {
+typedef struct StreamNeedle {
     const Str *any; /* 1 or more */
     size_t count;
     bool negated;
     bool fold; /* ASCII letters in either case; never with negated */
-} LogNeedle;
+} StreamNeedle;
 
-typedef struct LogSelect {
+typedef struct StreamSelect {
     const Matcher *matchers; /* of stream labels */
     size_t matcher_count;
     int64_t min_ns;   /* inclusive */
@@ -58,7 +58,7 @@ typedef struct LogSelect {
      * out others. `needles` with `needles_exact`: they are the whole of the line filters, and where
      * a batch says that they are done, nobody looks for them again. A source that doesn't do them
      * delivers lines, needed or not. */
-    const LogNeedle *needles;
+    const StreamNeedle *needles;
     size_t needle_count;
     bool needles_exact;
     /* Of labels of the stream or, where it hasn't that label, of structured metadata. */
@@ -68,71 +68,71 @@ typedef struct LogSelect {
     const Str *metadata_names;
     size_t metadata_name_count;
 
-    LogStats *stats; /* borrowed; NULL: nobody wants them */
-} LogSelect;
+    StreamStats *stats; /* borrowed; NULL: nobody wants them */
+} StreamSelect;
 
 /* Entries of one unit, in the order asked for: times never go the other way. */
-typedef struct LogBatch {
+typedef struct StreamBatch {
     size_t count;
     const int64_t *times;    /* ns */
     const Str *lines;        /* NULL unless needed or needles are undone */
-    const uint32_t *lengths; /* with LOG_NEED_LENGTHS; NULL: the lines have them */
+    const uint32_t *lengths; /* with STREAM_NEED_LENGTHS; NULL: the lines have them */
     /* Per entry; NULL: no entry has any. Names are sorted, unique and not empty; bytes may be any.
      * Entries with the very same metadata may share their `pairs`, and readers count on seeing
      * that by the pointer. */
     const LabelPairs *metadata;
-    bool needles_done; /* all of LogSelect.needles hold of every entry here */
-} LogBatch;
+    bool needles_done; /* all of StreamSelect.needles hold of every entry here */
+} StreamBatch;
 
 /* Memory a thread decodes into, reused from unit to unit. */
-typedef struct LogScratch LogScratch;
+typedef struct StreamScratch StreamScratch;
 
-typedef struct LogUnit {
-    uint32_t stream; /* index of LogSet.labels */
+typedef struct StreamUnit {
+    uint32_t stream; /* index of StreamSet.labels */
     int64_t min_ns;  /* both inclusive: every entry lies between, within what was selected */
     int64_t max_ns;
     uint64_t entries; /* about how many, for planning: 0 when not known */
     uint64_t bytes;
-} LogUnit;
+} StreamUnit;
 
-typedef struct LogReader LogReader;
-typedef struct LogSet LogSet;
+typedef struct StreamReader StreamReader;
+typedef struct StreamSet StreamSet;
 
 /* The result of a select. Streams are in no order, no label set is there twice, and each has at
  * least one unit (unless labels_only); units of one stream don't overlap in time, and no entry
  * (stream, time, line) is there twice. */
-struct LogSet {
+struct StreamSet {
     const LabelSet *labels;
     size_t count;
-    const LogUnit *units; /* in no order */
+    const StreamUnit *units; /* in no order */
     size_t unit_count;
 
     /* One per reading thread. NULL: out of memory. */
-    LogScratch *(*scratch_new)(const LogSet *set, QueryContext *query);
-    void (*scratch_free)(LogScratch *scratch); /* NULL is fine */
+    StreamScratch *(*scratch_new)(const StreamSet *set, QueryContext *query);
+    void (*scratch_free)(StreamScratch *scratch); /* NULL is fine */
     /* What will be read soon, in this order: a source may fetch it together. May be NULL. From the
      * query's own thread. */
-    ErrCode (*prefetch)(const LogSet *set, const uint32_t *units, size_t count, Error *err);
+    ErrCode (*prefetch)(const StreamSet *set, const uint32_t *units, size_t count, Error *err);
     /* Begins unit `unit`; one at a time per scratch: the reader is gone with the next open. Safe
      * from several threads, each with its own scratch. */
-    ErrCode (*open)(const LogSet *set, uint32_t unit, LogScratch *scratch, LogReader **out,
+    ErrCode (*open)(const StreamSet *set, uint32_t unit, StreamScratch *scratch, StreamReader **out,
                     Error *err);
     /* The next batch, of 1 entry to some thousands; count 0: the unit is at its end. What it
      * points to lives until the next call with this scratch. ERR_CANCELLED and ERR_TIMEOUT as
      * query_check() has them. */
-    ErrCode (*next)(LogReader *reader, LogBatch *out, Error *err);
+    ErrCode (*next)(StreamReader *reader, StreamBatch *out, Error *err);
     void *context;
 };
 
 /* A tenant's logs, whatever they lie in. */
-typedef struct LogSource LogSource;
-struct LogSource {
-    MUST_USE ErrCode (*select)(LogSource *source, QueryContext *query, const LogSelect *request,
-                               LogSet *out, Error *err);
+typedef struct StreamSource StreamSource;
+struct StreamSource {
+    MUST_USE ErrCode (*select)(StreamSource *source, QueryContext *query,
+                               const StreamSelect *request, StreamSet *out, Error *err);
     /* Distinct label names, or values of one label (`name` given), of streams that match any of
      * the requests (none: all) in the range. Sorted, in the query's arena. */
-    MUST_USE ErrCode (*labels)(LogSource *source, QueryContext *query, Str name,
-                               const LogSelect *requests, size_t request_count, Str **out,
+    MUST_USE ErrCode (*labels)(StreamSource *source, QueryContext *query, Str name,
+                               const StreamSelect *requests, size_t request_count, Str **out,
                                size_t *out_count, Error *err);
     void *context;
 };
