@@ -5,9 +5,9 @@
 #define XXH_STATIC_LINKING_ONLY
 #include <xxhash.h>
 
+#include "querier/exec/go_float.h"
 #include "querier/promql/aggregate.h"
 #include "querier/promql/functions.h"
-#include "querier/exec/go_float.h"
 #include "querier/promql/range.h"
 
 /* ---- limitk, limit_ratio ---- */

@@ -345,7 +345,8 @@ ErrCode matched_binary(VectorsBinary *b, Error *err) {
     m.fill = arena_alloc(b->scratch, b->grid->steps * sizeof *m.fill);
     if (m.matched == NULL || m.results == NULL || m.bits == NULL || m.rest == NULL ||
         m.fill == NULL ||
-        !labels_names(b->eval, matching->include, matching->include_count, &m.include))
+        !labels_names(b->eval->symbols, b->eval->arena, matching->include, matching->include_count,
+                      &m.include))
         return eval_out_of_memory(err);
     TRY(column_new(b->scratch, b->grid, &m.column, err));
     TRY(check_one_side(&m, err));

@@ -174,9 +174,10 @@ ErrCode promql_eval(PromqlExpr *expr, Str query_text, const PromqlParams *params
     switch (plan->root->type) {
     case PROMQL_TYPE_STRING:
         if (params->step_ms > 0)
-            return error_set(err, ERR_INVALID,
-                             "invalid expression type \"string\" for range query, must be Scalar or "
-                             "instant Vector");
+            return error_set(
+                err, ERR_INVALID,
+                "invalid expression type \"string\" for range query, must be Scalar or "
+                "instant Vector");
         result.type = PROMQL_TYPE_STRING;
         result.string = plan->root->expr->as.string.value;
         break;

@@ -9,9 +9,9 @@
 #include <stdlib.h>
 
 #include "common/base/number.h"
+#include "querier/exec/go_float.h"
 #include "querier/promql/classic.h"
 #include "querier/promql/functions.h"
-#include "querier/exec/go_float.h"
 #include "querier/promql/label_ops.h"
 
 /* A histogram of the input: classic, native, or at some steps the one, at some the other. */

@@ -232,7 +232,8 @@ static ErrCode join_all(Eval *eval, const Node *node, const Stream *inner, Relab
 
     if (names == NULL || to == SYMBOL_NONE) return eval_out_of_memory(err);
     for (size_t i = 0; i < count; i++) names[i] = node->args[3 + i]->expr->as.string.value;
-    if (!labels_names(eval, names, count, &from)) return eval_out_of_memory(err);
+    if (!labels_names(eval->symbols, eval->arena, names, count, &from))
+        return eval_out_of_memory(err);
     buf_init(&value, 16 << 20);
     for (size_t i = 0; i < inner->count && code == ERR_OK; i++) {
         buf_clear(&value);

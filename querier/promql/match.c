@@ -70,7 +70,8 @@ ErrCode match_make(Eval *eval, const PromqlMatching *matching, const Vector *lef
     LabelTable table;
 
     *out = (Match){.matching = matching};
-    if (!labels_names(eval, matching->labels, matching->label_count, &out->names) ||
+    if (!labels_names(eval->symbols, eval->arena, matching->labels, matching->label_count,
+                      &out->names) ||
         !label_table_init(&table, arena, left->count + right->count))
         return eval_out_of_memory(err);
     for (int s = 0; s < 2; s++) {
