@@ -66,4 +66,5 @@ void gateway_free(Gateway *gateway) {
 
 void gateway_register(Gateway *gateway, HttpServer *server) {
     prom_register(gateway, server);
+    if (gateway->options.logs != NULL) loki_register(gateway, server);
 }

@@ -4,7 +4,8 @@
  * limits and handed to a sink.
  *
  *     POST /api/v1/push, /api/v1/write, /prometheus/api/v1/write    Prometheus remote
- * write 1.0, 2.0
+ * write 1.0, 2.0 POST /loki/api/v1/push, /api/prom/push                        Loki push, protobuf
+ * and JSON
  *
  * Handlers run on the server's loops. Bodies that are larger than `inline_bytes_max` as sent are
  * decoded on `pool`, so that one of them doesn't hold up a loop's other connections.
@@ -21,6 +22,7 @@ typedef struct Gateway Gateway;
 typedef struct GatewayOptions {
     Tenants *tenants;
     MetricsSink *metrics;
+    LogsSink *logs;               /* NULL: logs are not taken in */
     Pool *pool;                   /* NULL: everything is decoded on the loops */
     const Clock *clock;           /* NULL: clock_system() */
     Budget *bodies;               /* what bodies take once decompressed; NULL: not accounted */

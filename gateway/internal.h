@@ -18,3 +18,6 @@ MUST_USE bool gateway_hold(Gateway *gateway, Arena *arena);
 
 /* gateway/prom/push.c */
 void prom_register(Gateway *gateway, HttpServer *server);
+
+/* gateway/loki/push.c */
+void loki_register(Gateway *gateway, HttpServer *server);

@@ -26,6 +26,12 @@
         .argument = "DURATION", .help = (help_)                                                    \
     }
 
+#define SWITCH(name_, field, default_, help_)                                                      \
+    {                                                                                              \
+        .name = (name_), .type = CONFIG_BOOL, .offset = offsetof(TenantLimits, field),             \
+        .default_text = (default_), .help = (help_)                                                \
+    }
+
 static const ConfigSetting settings[] = {
     {.name = "limits.ingest_rate",
      .type = CONFIG_DOUBLE,
@@ -47,6 +53,26 @@ static const ConfigSetting settings[] = {
     BYTES(label_value_bytes_max, "2048", "Length of a label's value. 0: no limit."),
     BYTES(request_bytes_max, "100MiB",
           "Size of one write request, decompressed; larger ones are answered 413. 0: no limit."),
+    DURATION("limits.log_past_max", log_past_ms_max, "7d", 0,
+             "How old the timestamp of a log entry may be on arrival, as Loki's "
+             "reject_old_samples_max_age. 0: what past_max says."),
+    BYTES(
+        log_line_bytes_max, "256KiB",
+        "Length of a log line; longer ones are refused, or cut where log_line_truncate is set. 0: "
+        "16 MiB."),
+    SWITCH("limits.log_line_truncate", log_line_truncate, "false",
+           "Whether lines that are too long are cut to the limit instead of refused."),
+    BYTES(log_metadata_bytes_max, "64KiB",
+          "Structured metadata of one log entry, names and values together. 0: 1 MiB."),
+    COUNT(log_metadata_names_max, "128",
+          "Structured metadata of one log entry, names. 0: no limit."),
+    SWITCH(
+        "logs.discover_service_name", log_service_name, "true",
+        "Whether a stream without the label service_name gets it from service, app, container, job "
+        "and the like, or else as unknown_service."),
+    SWITCH("logs.discover_levels", log_levels, "true",
+           "Whether a log entry gets detected_level as structured metadata, from its labels or its "
+           "line."),
     DURATION("limits.future_max", future_ms_max, "10m", -1,
              "How far ahead of the clock a timestamp may lie. -1: no limit; 0 is exactly now."),
     DURATION("limits.past_max", past_ms_max, "0", 0,

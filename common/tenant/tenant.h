@@ -22,7 +22,11 @@ typedef struct TenantLimits {
     uint64_t label_names_max; /* labels of one series */
     uint64_t label_name_bytes_max;
     uint64_t label_value_bytes_max;
-    uint64_t request_bytes_max;   /* decompressed */
+    uint64_t request_bytes_max; /* decompressed */
+    int64_t log_past_ms_max;    /* of logs instead of past_ms_max; 0: that one */
+    uint64_t log_line_bytes_max;
+    uint64_t log_metadata_bytes_max; /* structured metadata of one entry: names and values */
+    uint64_t log_metadata_names_max;
     int64_t future_ms_max;        /* accepted ahead of now; < 0: no limit */
     int64_t past_ms_max;          /* accepted behind now */
     int64_t retention_metrics_ms; /* 0: keep */
@@ -34,6 +38,9 @@ typedef struct TenantLimits {
     uint64_t query_concurrency_max;
     int64_t query_timeout_ms;
     int64_t query_range_ms_max;
+    bool log_line_truncate; /* a longer line is cut, not refused */
+    bool log_service_name;  /* streams without service_name get one, as Loki finds it */
+    bool log_levels;        /* entries get detected_level */
 } TenantLimits;
 
 typedef struct Tenants Tenants;

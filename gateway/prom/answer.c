@@ -1,6 +1,5 @@
 #include "gateway/prom/answer.h"
 
-#include <snappy-c.h>
 #include <stdio.h>
 
 #include "common/net/http.h"
@@ -53,24 +52,6 @@ ErrCode prom_content_encoding(Str header, PromEncoding *out, Error *err) {
                          "and gzip",
                          STR_ARG(str_slice(header, 0, 100)));
     }
-    return ERR_OK;
-}
-
-ErrCode prom_snappy_len(Str body, uint64_t bytes_max, size_t *out, Error *err) {
-    size_t len;
-
-    if (snappy_uncompressed_length(body.ptr, body.len, &len) != SNAPPY_OK)
-        return error_set(err, ERR_INVALID, "the body is not a snappy block");
-    /* The densest element copies 64 bytes for 3. What claims more than that is broken, and memory
-     * must not be set aside for the claim. */
-    if (len / 22 > body.len)
-        return error_set(err, ERR_INVALID,
-                         "the body claims to inflate from %zu to %zu bytes, which it can't",
-                         body.len, len);
-    if (bytes_max > 0 && len > bytes_max)
-        return error_set(err, ERR_LIMIT, "the body has %zu bytes; limits.request_bytes_max is %llu",
-                         len, (unsigned long long)bytes_max);
-    *out = len;
     return ERR_OK;
 }
 

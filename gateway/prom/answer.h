@@ -18,10 +18,6 @@ typedef enum PromEncoding { PROM_SNAPPY, PROM_ZSTD, PROM_GZIP } PromEncoding;
 /* Reads Content-Encoding: none is snappy. ERR_UNSUPPORTED: another one. */
 MUST_USE ErrCode prom_content_encoding(Str header, PromEncoding *out, Error *err);
 
-/* What a snappy block says that it will inflate to. ERR_INVALID: it doesn't say, or says more than
- * its bytes could ever become. ERR_LIMIT: more than `bytes_max` (0: no limit). */
-MUST_USE ErrCode prom_snappy_len(Str body, uint64_t bytes_max, size_t *out, Error *err);
-
 typedef struct PromAnswer {
     int status;
     uint64_t retry_after_s; /* 0: none */

@@ -8,10 +8,10 @@
  * Everything lives in the request's arena but the inflated body, whose buffer goes back when the
  * arena does. After an answer nothing of it may be touched.
  */
-#include <snappy-c.h>
 #include <stdio.h>
 
 #include "gateway/identity.h"
+#include "gateway/inflate.h"
 #include "gateway/internal.h"
 #include "gateway/prom/answer.h"
 
@@ -60,34 +60,14 @@ static void respond_error(HttpRequest *request, const Error *err, uint64_t retry
     respond(request, &answer);
 }
 
-/* A limit of memory rather than of the request: it may work in a moment. */
-static ErrCode no_memory(Error *err) {
-    return error_set(err, ERR_UNAVAILABLE, "no memory left for bodies; try again");
-}
-
-static ErrCode inflate_snappy(Push *push, Str sent, Str *out, Error *err) {
-    size_t len;
-    char *body;
-
-    TRY(prom_snappy_len(sent, push->limits.request_bytes_max, &len, err));
-    body = buffers_take(push->gateway->buffers, len);
-    if (body == NULL) return no_memory(err);
-    if (!arena_on_free(http_arena(push->request), buffers_give_back, body)) {
-        buffers_give(push->gateway->buffers, body);
-        return no_memory(err);
-    }
-    if (snappy_uncompress(sent.ptr, sent.len, body, &len) != SNAPPY_OK)
-        return error_set(err, ERR_INVALID, "the body is not a snappy block");
-    *out = (Str){body, len};
-    return ERR_OK;
-}
-
 static ErrCode inflate(Push *push, Str *out, Error *err) {
     Str sent = http_body(push->request);
     uint64_t bytes_max = push->limits.request_bytes_max;
     ErrCode code;
 
-    if (push->encoding == PROM_SNAPPY) return inflate_snappy(push, sent, out, err);
+    if (push->encoding == PROM_SNAPPY)
+        return inflate_snappy(push->gateway->buffers, http_arena(push->request), sent, bytes_max,
+                              out, err);
     code = http_decode(push->encoding == PROM_ZSTD ? STR("zstd") : STR("gzip"), sent,
                        bytes_max > 0 ? (size_t)bytes_max : SIZE_MAX / 4, http_arena(push->request),
                        out, err);
@@ -125,7 +105,7 @@ static ErrCode take(Push *push, uint64_t *retry_after_ms, Error *err) {
     TRY(inflate(push, &body, err));
     code = push->version == PROM_V1 ? prom_decode_v1(&push->rows, body, err)
                                     : prom_decode_v2(&push->rows, body, err);
-    if (code == ERR_LIMIT) return no_memory(err);
+    if (code == ERR_LIMIT) return inflate_no_memory(err);
     if (code != ERR_OK) return code;
     code = tenants_take(gateway->options.tenants, push->tenant,
                         batch->sample_count + batch->histogram_count,
@@ -182,7 +162,7 @@ static void handle(HttpRequest *request, void *context) {
 
     /* Held before any buffer is, so that it goes after all of them. */
     if (push == NULL || !gateway_hold(gateway, http_arena(request))) {
-        no_memory(&err);
+        inflate_no_memory(&err);
         respond_error(request, &err, 0);
         return;
     }

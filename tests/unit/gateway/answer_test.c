@@ -4,6 +4,7 @@
 #include <snappy-c.h>
 
 #include "gateway/identity.h"
+#include "gateway/inflate.h"
 #include "gateway/prom/answer.h"
 #include "tests/unit/gateway/bodies.h"
 
@@ -65,16 +66,16 @@ static void a_snappy_length_is_believed_only_when_it_can_be_true(void **state) {
 
     (void)state;
     assert_int_equal(snappy_compress("hello hello hello", 17, packed, &size), SNAPPY_OK);
-    assert_ok(prom_snappy_len((Str){packed, size}, 17, &len, &err), &err);
+    assert_ok(inflate_snappy_len((Str){packed, size}, 17, &len, &err), &err);
     assert_int_equal(len, 17);
-    assert_int_equal(prom_snappy_len((Str){packed, size}, 16, &len, &err), ERR_LIMIT);
+    assert_int_equal(inflate_snappy_len((Str){packed, size}, 16, &len, &err), ERR_LIMIT);
     assert_non_null(strstr(err.text, "limits.request_bytes_max is 16"));
-    assert_int_equal(prom_snappy_len(STR(""), 0, &len, &err), ERR_INVALID);
-    assert_int_equal(prom_snappy_len(STR("\xff\xff\xff\xff\xff\x01"), 0, &len, &err), ERR_INVALID);
+    assert_int_equal(inflate_snappy_len(STR(""), 0, &len, &err), ERR_INVALID);
+    assert_int_equal(inflate_snappy_len(STR("\xff\xff\xff\xff\xff\x01"), 0, &len, &err), ERR_INVALID);
     /* 4 GB in seven bytes, whatever the limit is */
-    assert_int_equal(prom_snappy_len(STR("\xff\xff\xff\xff\x0f\x00\x00"), 0, &len, &err),
+    assert_int_equal(inflate_snappy_len(STR("\xff\xff\xff\xff\x0f\x00\x00"), 0, &len, &err),
                      ERR_INVALID);
-    assert_int_equal(prom_snappy_len(STR("\xff\xff\xff\xff\x0f\x00\x00"), 100, &len, &err),
+    assert_int_equal(inflate_snappy_len(STR("\xff\xff\xff\xff\x0f\x00\x00"), 100, &len, &err),
                      ERR_INVALID);
 }
 
@@ -85,7 +86,7 @@ static void the_densest_snappy_block_is_believed(void **state) {
 
     (void)state;
     assert_int_equal(snappy_compress(zeros, sizeof zeros, packed, &size), SNAPPY_OK);
-    assert_ok(prom_snappy_len((Str){packed, size}, 0, &len, &err), &err);
+    assert_ok(inflate_snappy_len((Str){packed, size}, 0, &len, &err), &err);
     assert_int_equal(len, sizeof zeros);
 }
 

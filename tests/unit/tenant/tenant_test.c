@@ -71,18 +71,23 @@ static void defaults_come_from_the_table(void **state) {
 static void the_table_covers_every_field_once(void **state) {
     unsigned char seen[sizeof(TenantLimits)] = {0};
     ConfigTable table = tenant_limit_table();
+    size_t sum = 0;
 
     (void)state;
-    /* Every field has eight bytes, so the table is complete when every eighth byte is someone's. */
+    /* Switches have one byte and stand at the end, all else has eight: the table is complete when
+     * the sum of them is all of it. */
     for (size_t i = 0; i < table.count; i++) {
         const ConfigSetting *setting = &table.settings[i];
 
-        assert_true(setting->offset % 8 == 0 && setting->offset < sizeof seen);
+        size_t bytes = setting->type == CONFIG_BOOL ? 1 : 8;
+
+        sum += bytes;
+        assert_true(setting->offset % bytes == 0 && setting->offset < sizeof seen);
         assert_int_equal(seen[setting->offset]++, 0);
         assert_true(setting->help != NULL && setting->help[0] != '\0');
         assert_ptr_equal(config_find(table, str_of(setting->name)), setting);
     }
-    assert_int_equal(table.count, sizeof(TenantLimits) / 8);
+    assert_int_equal(ALIGN_UP(sum, 8), sizeof(TenantLimits));
 }
 
 static void overrides_hold_for_their_tenant_only_and_are_copied(void **state) {
