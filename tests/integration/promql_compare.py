@@ -1,0 +1,171 @@
+"""A real Prometheus 3 beside Moraine, with the same data, and whether two answers of theirs agree."""
+import http.client
+import json
+import os
+import subprocess
+import urllib.parse
+
+import moraine as m
+import promql_data
+
+FEATURES = ('promql-experimental-functions,promql-delayed-name-removal,promql-binop-fill-modifiers,'
+            'promql-per-step-stats')
+TOLERANCE = 1e-12  # of sums whose order isn't defined, of functions whose last bit a library chooses
+
+
+class Prometheus:
+    """A Prometheus 3 that scrapes nothing and takes remote write."""
+
+    def __init__(self):
+        here = os.path.dirname(os.path.abspath(__file__))
+        self.binary, self.promtool = subprocess.run([os.path.join(here, 'prometheus3')], check=True,
+                                                    stdout=subprocess.PIPE, text=True).stdout.split()
+        folder, self.port = m.work_dir('prometheus3'), m.free_port()
+        config = os.path.join(folder, 'prometheus.yml')
+        with open(config, 'w') as f:
+            f.write('global: {scrape_interval: 1h}\n')
+        # One long block, so that nothing is compacted, in which histograms would lose what they know
+        # about counter resets.
+        m.run([self.binary, '--config.file=' + config, '--storage.tsdb.path=' + os.path.join(folder, 'data'),
+               '--web.listen-address=127.0.0.1:%d' % self.port, '--web.enable-remote-write-receiver',
+               '--storage.tsdb.min-block-duration=1d', '--storage.tsdb.retention.time=100y',
+               '--enable-feature=' + FEATURES], stderr=open(os.path.join(folder, 'log'), 'w'),
+              cwd=folder)  # where no UI is looked for
+        self.url = 'http://127.0.0.1:%d' % self.port
+        m.wait_until('Prometheus is ready', self.ready)
+
+    def ready(self):
+        try:
+            return Connection(self.port).ask('GET', '/-/ready', {})[0] == 200
+        except OSError:
+            return False
+
+
+class Connection:
+    """To one server, kept alive."""
+
+    def __init__(self, port):
+        self.http = http.client.HTTPConnection('127.0.0.1', port, timeout=120)
+
+    def ask(self, method, path, parameters):
+        text = urllib.parse.urlencode(parameters, doseq=True)
+        if method == 'GET':
+            self.http.request('GET', path + '?' + text)
+        else:
+            self.http.request('POST', path, text, {'Content-Type': 'application/x-www-form-urlencoded'})
+        answer = self.http.getresponse()
+        return answer.status, answer.read()
+
+    def write(self, path, body):
+        self.http.request('POST', path, body, {
+            'Content-Type': 'application/x-protobuf', 'Content-Encoding': 'snappy',
+            'X-Prometheus-Remote-Write-Version': '0.1.0'})
+        answer = self.http.getresponse()
+        text = answer.read()
+        assert answer.status // 100 == 2, 'remote write: %d %s' % (answer.status, text[:500])
+
+
+def send(series, prometheus, moraine):
+    """The same requests to both."""
+    receivers = (Connection(prometheus.port), '/api/v1/write'), (Connection(moraine.port), '/api/v1/push')
+    for body in promql_data.requests(series):
+        for connection, path in receivers:
+            connection.write(path, body)
+
+
+# ---- answers ----
+
+def _number(want, got):
+    if want == got:
+        return True
+    a, b = float(want), float(got)
+    return a == b or a != a and b != b or abs(a - b) <= TOLERANCE * max(abs(a), abs(b))
+
+
+def _numbers(want, got):
+    return len(want) == len(got) and all(map(_number, want, got))
+
+
+def _point(want, got):
+    """[time, "value"] or [time, {histogram}]"""
+    if want == got:
+        return True
+    if want[0] != got[0] or isinstance(want[1], str) != isinstance(got[1], str):
+        return False
+    if isinstance(want[1], str):
+        return _number(want[1], got[1])
+    w, g = want[1], got[1]
+    buckets = lambda h: h.get('buckets') or []
+    return (_number(w['count'], g['count']) and _number(w['sum'], g['sum']) and
+            len(buckets(w)) == len(buckets(g)) and
+            all(a[0] == b[0] and _numbers(a[1:], b[1:]) for a, b in zip(buckets(w), buckets(g))))
+
+
+def _series(want, got):
+    if want == got:
+        return True
+    if want['metric'] != got['metric'] or set(want) != set(got):
+        return False
+    for key in ('value', 'histogram'):
+        if key in want and not _point(want[key], got[key]):
+            return False
+    for key in ('values', 'histograms'):
+        if key in want and not (len(want[key]) == len(got[key]) and all(map(_point, want[key], got[key]))):
+            return False
+    return True
+
+
+def _labels(series):
+    return sorted(series['metric'].items())
+
+
+def _result(want, got, ordered):
+    if want['resultType'] != got['resultType']:
+        return 'another type of result'
+    w, g = want['result'], got['result']
+    if want['resultType'] in ('scalar', 'string'):
+        return None if (want['resultType'] == 'scalar' and _point(w, g)) or w == g else 'another value'
+    if len(w) != len(g):
+        return '%d series instead of %d' % (len(g), len(w))
+    if not ordered:
+        w, g = sorted(w, key=_labels), sorted(g, key=_labels)
+    for a, b in zip(w, g):
+        if not _series(a, b):
+            return 'want %s\n    got  %s' % _part(a, b)
+    return None
+
+
+def _part(want, got):
+    """Where two series part, short enough to print."""
+    if want['metric'] == got['metric'] and set(want) == set(got):
+        for key in ('values', 'histograms'):
+            if key in want and len(want[key]) == len(got[key]):
+                for a, b in zip(want[key], got[key]):
+                    if not _point(a, b):
+                        return (json.dumps([want['metric'], a])[:1500], json.dumps([got['metric'], b])[:1500])
+    return json.dumps(want)[:1500], json.dumps(got)[:1500]
+
+
+def _texts(want, got):
+    """Of warnings or infos. Past ten of them Prometheus picks some at random."""
+    if len(want) > 10 and len(got) == len(want):
+        return True
+    return sorted(want) == sorted(got)
+
+
+def difference(want, got, ordered=False):
+    """None, or in what the two (status, body) are not the same."""
+    if want == got:
+        return None
+    if want[0] != got[0]:
+        return 'status %d instead of %d: want %s\n    got %s' % (got[0], want[0], want[1][:600], got[1][:600])
+    w, g = json.loads(want[1]), json.loads(got[1])
+    for key in ('status', 'errorType', 'error'):
+        if w.get(key) != g.get(key):
+            return '%s: want %s\n    got  %s' % (key, w.get(key), g.get(key))
+    for key in ('warnings', 'infos'):
+        if not _texts(w.get(key, []), g.get(key, [])):
+            return '%s: want %s\n    got  %s' % (key, sorted(w.get(key, [])), sorted(g.get(key, [])))
+    if 'data' not in w:
+        return None
+    return _result(w['data'], g['data'], ordered)
