@@ -25,7 +25,7 @@ typedef enum ErrCode {
 
 typedef struct Error {
     ErrCode code;
-    char text[512];
+    char text[2048]; /* two label sets fit: clients are told of series by all their labels */
 } Error;
 
 /* All return a code, so `return error_set(...)` is one line. `err` may be NULL. */

@@ -23,7 +23,7 @@ typedef struct PromAnswer {
     uint64_t retry_after_s; /* 0: none */
     bool counts;            /* the three that follow go into headers */
     uint64_t samples, histograms, exemplars;
-    char text[1024]; /* empty with 204 */
+    char text[sizeof(((Error *)0)->text) + 128]; /* empty with 204 */
 } PromAnswer;
 
 /* A request that ended before it reached the sink. */

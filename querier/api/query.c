@@ -60,6 +60,8 @@ static ErrCode evaluate(ApiCall *call, PromqlExpr *expr, Str text, int64_t start
     TRY(api_duration_param(call, "lookback_delta", call->querier->options.lookback_ms,
                            &params.lookback_ms, err));
     TRY(api_u64_param(call, "limit", 0, &limit, err));
+    if (promql_resolve_durations(expr, text, start_ms, end_ms, step_ms, err) != ERR_OK)
+        return error_wrap(err, "invalid parameter \"query\"");
     call->evaluating = true;
     TRY(promql_eval(expr, text, &params, &result, err));
     options.series_max = (size_t)limit;

@@ -4,6 +4,7 @@
 #include "querier/promql/aggregate.h"
 
 #include "querier/promql/functions.h"
+#include "querier/promql/go_float.h"
 
 ErrCode grouping_make(Eval *eval, const Node *node, Str extra, Grouping *out, Error *err) {
     const PromqlExpr *expr = node->expr;
@@ -93,9 +94,23 @@ static ParamRange range_of(const double *values, uint32_t count) {
     return range;
 }
 
-static ErrCode no_result(const Grid *grid, Stream *out) {
+/* Nothing, whatever is aggregated; that is evaluated nevertheless, as it may fail or be annotated. */
+static ErrCode no_result(Eval *eval, const Node *node, const Grid *grid, Stream *out, Error *err) {
+    Vector ignored;
+
+    TRY(eval_vector(eval, node->args[0], grid, &ignored, err));
+    vector_free(eval, &ignored);
     *out = (Stream){.grid = *grid};
     return ERR_OK;
+}
+
+static ErrCode too_far(double value, const char *how, Error *err) {
+    CLEANUP_IN_PLACE(buf_done) Buf text;
+
+    buf_init(&text, 64);
+    go_append_g(&text, value);
+    return error_set(err, ERR_INVALID, "Scalar value " STR_FMT " %s int64", STR_ARG(buf_str(&text)),
+                     how);
 }
 
 static ErrCode with_count(Eval *eval, const Node *node, const Grid *grid, const double *k,
@@ -103,12 +118,11 @@ static ErrCode with_count(Eval *eval, const Node *node, const Grid *grid, const 
     ParamRange range = range_of(k, grid->steps);
     PromqlAggregation op = node->expr->as.aggregate.op;
 
-    if (!range.has_nan && range.max < 1) return no_result(grid, out);
+    if (!range.has_nan && range.max < 1)
+        return no_result(eval, node, grid, out, err);
     if (range.has_nan) return error_set(err, ERR_INVALID, "Parameter value is NaN");
-    if (range.min <= -0x1p63)
-        return error_set(err, ERR_INVALID, "Scalar value %g underflows int64", range.min);
-    if (range.max >= 0x1p63)
-        return error_set(err, ERR_INVALID, "Scalar value %g overflows int64", range.max);
+    if (range.min <= -0x1p63) return too_far(range.min, "underflows", err);
+    if (range.max >= 0x1p63) return too_far(range.max, "overflows", err);
     if (op == PROMQL_LIMITK) return aggregate_limit(eval, node, grid, k, out, err);
     return aggregate_topk(eval, node, grid, k, out, err);
 }
@@ -117,7 +131,8 @@ static ErrCode with_ratio(Eval *eval, const Node *node, const Grid *grid, const 
                           Stream *out, Error *err) {
     ParamRange range = range_of(ratio, grid->steps);
 
-    if (!range.has_nan && range.max == 0 && range.min == 0) return no_result(grid, out);
+    if (!range.has_nan && range.max == 0 && range.min == 0)
+        return no_result(eval, node, grid, out, err);
     if (range.has_nan) return error_set(err, ERR_INVALID, "Ratio value is NaN");
     if (range.max > 1) annotate_ratio(eval->annotations, node->args[1]->id, range.max, 1);
     if (range.min < -1) annotate_ratio(eval->annotations, node->args[1]->id, range.min, -1);

@@ -32,8 +32,10 @@ typedef struct TopWork {
     Arena **arenas;
 } TopWork;
 
-/* Whether `a` is thrown out before `b`: NaN first, then the worse value, then the later series. */
+/* Whether `a` is thrown out before `b`: NaN first, then the worse value; of equal ones the one whose
+ * labels come later, so that every evaluation picks the same. */
 static bool is_worse(const TopWork *work, const Entry *a, const Entry *b) {
+    const LabelSet *labels = work->stream->labels;
     bool a_nan = isnan(a->value), b_nan = isnan(b->value);
 
     if (a_nan || b_nan) {
@@ -41,7 +43,7 @@ static bool is_worse(const TopWork *work, const Entry *a, const Entry *b) {
     } else if (a->value != b->value) {
         return work->bottom ? a->value > b->value : a->value < b->value;
     }
-    return a->series > b->series;
+    return label_set_compare(work->eval->symbols, labels[a->series], labels[b->series]) > 0;
 }
 
 static void sift_up(const TopWork *work, Entry *heap, uint32_t i) {

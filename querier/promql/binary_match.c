@@ -26,6 +26,7 @@ typedef struct Matched {
     uint64_t *bits;
     uint64_t *rest;
     double *fill;
+    uint32_t steps; /* before the first at which the one side has two series in a group */
 } Matched;
 
 static void append_series(const VectorsBinary *b, Buf *text, LabelSet labels) {
@@ -39,7 +40,7 @@ static ErrCode many_on_one_side(const Matched *m, LabelSet first, LabelSet secon
     Buf texts[3];
     ErrCode code;
 
-    for (int i = 0; i < 3; i++) buf_init(&texts[i], 256);
+    for (int i = 0; i < 3; i++) buf_init(&texts[i], KIB(64));
     if (!match_labels(&b->match, b->scratch, second, &group)) return eval_out_of_memory(err);
     append_series(b, &texts[0], group);
     append_series(b, &texts[1], first);
@@ -54,20 +55,21 @@ static ErrCode many_on_one_side(const Matched *m, LabelSet first, LabelSet secon
                      "found duplicate series for the match group %.*s on the %s hand-side of the "
                      "operation: [%.*s, %.*s];many-to-many matching not allowed: matching labels "
                      "must be unique on one side",
-                     (int)MIN(texts[0].len, 80), texts[0].ptr, m->swapped ? "left" : "right",
-                     (int)MIN(texts[1].len, 100), texts[1].ptr, (int)MIN(texts[2].len, 100),
+                     (int)MIN(texts[0].len, 400), texts[0].ptr, m->swapped ? "left" : "right",
+                     (int)MIN(texts[1].len, 700), texts[1].ptr, (int)MIN(texts[2].len, 700),
                      texts[2].ptr);
     for (int i = 0; i < 3; i++) buf_done(&texts[i]);
     return code;
 }
 
-/* Where the other side is empty nothing is matched, unless a fill value stands in for it. */
-static ErrCode check_one_side(const Matched *m, Error *err) {
+/* Sets m->steps. Where the other side is empty nothing is matched, unless a fill value stands in. */
+static ErrCode find_two_on_one_side(Matched *m, Error *err) {
     VectorsBinary *b = m->b;
     uint32_t words = grid_words(b->grid);
     bool fills = m->matching->has_fill_left || m->matching->has_fill_right;
     uint64_t *counts, *seen;
 
+    m->steps = b->grid->steps;
     seen = arena_alloc(b->scratch, words * sizeof *seen);
     counts = match_any(m->many_side, m->many->count, b->grid, b->scratch);
     if (seen == NULL || counts == NULL) return eval_out_of_memory(err);
@@ -84,18 +86,51 @@ static ErrCode check_one_side(const Matched *m, Error *err) {
             for (uint32_t w = 0; w < words; w++) {
                 uint64_t both = seen[w] & any[w] & counts[w];
 
-                if (both != 0) {
-                    uint32_t j = 0, bit = (uint32_t)__builtin_ctzll(both);
-
-                    while (!(m->one_side->any[series[j]][w] >> bit & 1)) j++;
-                    return many_on_one_side(m, m->one->labels[series[j]], m->one->labels[series[i]],
-                                            err);
-                }
+                if (both != 0) m->steps = MIN(m->steps, w * 64 + (uint32_t)__builtin_ctzll(both));
                 seen[w] |= any[w];
             }
         }
     }
     return ERR_OK;
+}
+
+/* Of the groups that have two series at the step m->steps, the one whose second comes first by its
+ * labels is what the user hears of: it does not depend on the order in which series were read. */
+static ErrCode fail_two_on_one_side(const Matched *m, Error *err) {
+    const Symbols *symbols = m->b->eval->symbols;
+    const LabelSet *labels = m->one->labels;
+    const LabelSet *first = NULL, *second = NULL;
+
+    for (uint32_t g = 0; g < m->b->match.groups; g++) {
+        const LabelSet *low = NULL, *next = NULL;
+
+        for (uint32_t k = m->one_side->start[g]; k < m->one_side->start[g + 1]; k++) {
+            uint32_t i = m->one_side->series[k];
+
+            if (!bits_get(m->one_side->any[i], m->steps)) continue;
+            if (low == NULL || label_set_compare(symbols, labels[i], *low) < 0) {
+                next = low;
+                low = &labels[i];
+            } else if (next == NULL || label_set_compare(symbols, labels[i], *next) < 0) {
+                next = &labels[i];
+            }
+        }
+        if (next != NULL && (second == NULL || label_set_compare(symbols, *next, *second) < 0)) {
+            first = low;
+            second = next;
+        }
+    }
+    assert(second != NULL);
+    return many_on_one_side(m, *first, *second, err);
+}
+
+/* Steps from the failing one on are not matched: an error of an earlier one counts. */
+static void cut_steps(const Matched *m) {
+    uint32_t words = grid_words(m->b->grid), at = m->steps / 64;
+
+    if (m->steps == m->b->grid->steps) return;
+    m->bits[at] &= (UINT64_C(1) << (m->steps % 64)) - 1;
+    for (uint32_t w = at + 1; w < words; w++) m->bits[w] = 0;
 }
 
 static bool result_labels(const Matched *m, LabelSet many, LabelSet one, LabelSet *out) {
@@ -242,6 +277,8 @@ static ErrCode emit_pair(Matched *m, uint32_t group, LabelSet many_labels, const
     uint64_t *keep = m->rest;
     LabelSet labels;
 
+    cut_steps(m);
+    if (!bits_any(m->bits, grid_words(b->grid))) return ERR_OK;
     TRY(compute_pair(m, m->swapped ? one : many, m->swapped ? many : one, keep, err));
     if (!bits_any(m->bits, grid_words(b->grid))) return ERR_OK;
     if (!result_labels(m, many_labels, one_labels, &labels)) return eval_out_of_memory(err);
@@ -328,7 +365,8 @@ static ErrCode fill_for_one(Matched *m, double fill, Error *err) {
 ErrCode matched_binary(VectorsBinary *b, Error *err) {
     const PromqlMatching *matching = &b->node->expr->as.binary.matching;
     bool swapped = matching->cardinality == PROMQL_ONE_TO_MANY;
-    bool fill_one = matching->has_fill_right, fill_many = matching->has_fill_left;
+    bool fill_one = swapped ? matching->has_fill_left : matching->has_fill_right;
+    bool fill_many = swapped ? matching->has_fill_right : matching->has_fill_left;
     uint32_t words = grid_words(b->grid);
     Matched m = {.b = b,
                  .matching = matching,
@@ -349,11 +387,11 @@ ErrCode matched_binary(VectorsBinary *b, Error *err) {
                       &m.include))
         return eval_out_of_memory(err);
     TRY(column_new(b->scratch, b->grid, &m.column, err));
-    TRY(check_one_side(&m, err));
+    TRY(find_two_on_one_side(&m, err));
     for (size_t i = 0; i < m.many->count; i++) {
-        TRY(many_series(&m, i, fill_one, matching->fill_right, err));
+        TRY(many_series(&m, i, fill_one, swapped ? matching->fill_left : matching->fill_right, err));
         if (i % 256 == 0) TRY(query_check(b->eval->query, err));
     }
-    if (fill_many) TRY(fill_for_one(&m, matching->fill_left, err));
-    return ERR_OK;
+    if (fill_many) TRY(fill_for_one(&m, swapped ? matching->fill_right : matching->fill_left, err));
+    return m.steps < b->grid->steps ? fail_two_on_one_side(&m, err) : ERR_OK;
 }

@@ -170,6 +170,17 @@ static ErrCode eval_date_of_step(Eval *eval, const Node *node, const Grid *grid,
     return one_series(eval, grid, (LabelSet){0}, values, NULL, out, err);
 }
 
+/* Samples come without start timestamps, so there is nothing to tell but what the argument says. */
+static ErrCode eval_start_timestamp(Eval *eval, const Node *node, const Grid *grid, Stream *out,
+                                    Error *err) {
+    Vector ignored;
+
+    TRY(eval_vector(eval, node->args[0], grid, &ignored, err));
+    vector_free(eval, &ignored);
+    *out = (Stream){.grid = *grid};
+    return ERR_OK;
+}
+
 static FunctionEval vector_function(const Node *node) {
     switch (node_function(node)) {
     case PROMQL_FN_ABSENT:
@@ -218,11 +229,7 @@ ErrCode eval_call(Eval *eval, const Node *node, const Grid *grid, Stream *out, E
         return node->args[0]->kind == PROMQL_SELECTOR
                    ? eval_timestamp(eval, node->args[0], grid, out, err)
                    : eval_step_times(eval, node, grid, out, err);
-    if (id == PROMQL_FN_START_TIMESTAMP) {
-        /* Samples come without start timestamps, so there is nothing to tell. */
-        *out = (Stream){.grid = *grid};
-        return ERR_OK;
-    }
+    if (id == PROMQL_FN_START_TIMESTAMP) return eval_start_timestamp(eval, node, grid, out, err);
     function = vector_function(node);
     if (function != NULL) return function(eval, node, grid, out, err);
     if (range_kernel(id) != NULL) return eval_range_call(eval, node, grid, out, err);

@@ -57,6 +57,13 @@ ErrCode vector_merge_equal(Eval *eval, Vector *vector, const Grid *grid, Error *
     return ERR_OK;
 }
 
+static ErrCode read_relabelled(const Stream *stream, size_t i, Worker *worker, Column *out,
+                               Error *err) {
+    const Stream *inner = stream->context;
+
+    return inner->read(inner, i, worker, out, err);
+}
+
 /* The inner stream under other labels. Series that became equal are merged; usually none did, and
  * nothing is read here. */
 static ErrCode relabelled(Eval *eval, const Stream *inner, const LabelSet *labels,
@@ -79,6 +86,14 @@ static ErrCode relabelled(Eval *eval, const Stream *inner, const LabelSet *label
         copy->labels = (LabelSet *)labels;
         copy->drops = (bool *)drops;
         stream.vector = copy;
+    } else {
+        /* It is read as it was: what it says of its series is said under their own names. */
+        Stream *unchanged = ARENA_NEW(eval->arena, Stream);
+
+        if (unchanged == NULL) return eval_out_of_memory(err);
+        *unchanged = *inner;
+        stream.context = unchanged;
+        stream.read = read_relabelled;
     }
     if (table.count == inner->count) {
         *out = stream;

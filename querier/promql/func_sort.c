@@ -109,13 +109,13 @@ ErrCode eval_sort(Eval *eval, const Node *node, const Grid *grid, Stream *out, E
     uint32_t *ids;
 
     if (names == NULL) return eval_out_of_memory(err);
-    if (grid->ranged) annotate(eval->annotations, ANNOTATION_SORT_IN_RANGE, node->id);
     for (size_t i = 1; i < node->arg_count; i++)
         names[i - 1] = node->args[i]->expr->as.string.value;
     if (!labels_names(eval->symbols, eval->arena, names, work.name_count, &ids))
         return eval_out_of_memory(err);
     work.names = ids;
     TRY(eval_vector(eval, node->args[0], grid, &in, err));
+    if (grid->ranged) annotate(eval->annotations, ANNOTATION_SORT_IN_RANGE, node->id);
     work.vector = &in;
     /* Columns are shared with the input, which therefore stays. */
     TRY(sort_series(eval, &work, &result, grid, err));

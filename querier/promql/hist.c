@@ -10,13 +10,24 @@
 
 #include "querier/exec/go_float.h"
 
-/* 2^(i/256 - 1): the fractions of all bounds up to schema 8; a lower schema takes every nth. */
+/* 2^(i/256 - 1): the fractions of all bounds up to schema 8; a lower schema takes every nth. They are
+ * made the way Prometheus' were, from one schema to the next, which costs some their last bit: bounds
+ * are shown to users and compared with zero thresholds. */
 static double fractions[1 << HISTOGRAM_SCHEMA_MAX];
 static pthread_once_t fractions_once = PTHREAD_ONCE_INIT;
 
 static void fill_fractions(void) {
-    for (int i = 0; i < 1 << HISTOGRAM_SCHEMA_MAX; i++)
-        fractions[i] = (double)exp2l((long double)i / (1 << HISTOGRAM_SCHEMA_MAX) - 1);
+    enum { COUNT = 1 << HISTOGRAM_SCHEMA_MAX };
+
+    fractions[0] = 0.5;
+    fractions[COUNT / 2] = 1 / sqrt(2);
+    for (int schema = 2; schema <= HISTOGRAM_SCHEMA_MAX; schema++) {
+        int stride = COUNT >> schema;
+        double factor = pow(2, ldexp(1, -schema));
+
+        for (int i = stride; i < COUNT; i += 2 * stride)
+            fractions[i] = fractions[i - stride] * factor;
+    }
 }
 
 /* The bucket below the one for infinities would end at 2^1024, which no double is: it ends at the

@@ -50,6 +50,33 @@ static bool key_of(const InfoWork *work, LabelSet labels, uint32_t name, LabelSe
            labels_set(arena, work->eval->symbols, *out, SYMBOL_NAME, name, out);
 }
 
+static int compare_series(const void *a, const void *b, void *context) {
+    const InfoWork *work = context;
+
+    return label_set_compare(work->eval->symbols, work->series.labels[*(const uint32_t *)a],
+                             work->series.labels[*(const uint32_t *)b]);
+}
+
+/* Info series in the order of their labels, which decides which of two that conflict is the first. */
+static ErrCode sort_info_series(InfoWork *work, Error *err) {
+    Arena *arena = work->emit.scratch;
+    Vector *series = &work->series;
+    uint32_t *order = arena_alloc(arena, MAX(series->count, 1) * sizeof *order);
+    LabelSet *labels = arena_alloc(arena, MAX(series->count, 1) * sizeof *labels);
+    Column *columns = arena_alloc(arena, MAX(series->count, 1) * sizeof *columns);
+
+    if (order == NULL || labels == NULL || columns == NULL) return eval_out_of_memory(err);
+    for (size_t i = 0; i < series->count; i++) order[i] = (uint32_t)i;
+    qsort_r(order, series->count, sizeof *order, compare_series, work);
+    for (size_t i = 0; i < series->count; i++) {
+        labels[i] = series->labels[order[i]];
+        columns[i] = series->columns[order[i]];
+    }
+    series->labels = labels;
+    series->columns = columns;
+    return ERR_OK;
+}
+
 static ErrCode group_info_series(InfoWork *work, Error *err) {
     Arena *arena = work->emit.scratch;
     size_t count = work->series.count;
@@ -82,35 +109,44 @@ static ErrCode group_info_series(InfoWork *work, Error *err) {
     return ERR_OK;
 }
 
-/* The series of a source that counts at a step: the one with the newest sample. */
-static ErrCode newest(const InfoWork *work, const InfoSource *source, uint32_t step, uint32_t *ret,
-                      Error *err) {
-    double best = 0;
-    Buf texts[2];
+/* The series of a source that counts at a step: the one with the newest sample. *ret_other is one
+ * after it that has a sample of the same time, if there is one. */
+static uint32_t newest(const InfoWork *work, const InfoSource *source, uint32_t step,
+                       uint32_t *ret_other) {
+    uint32_t best = SYMBOL_NONE;
+    double best_time = 0;
 
-    *ret = SYMBOL_NONE;
+    *ret_other = SYMBOL_NONE;
     for (uint32_t k = source->begin; k < source->end; k++) {
         const Column *column = &work->series.columns[work->order[k]];
         double time = column->values[step];
 
         if (!column_has(column, step)) continue;
-        if (*ret == SYMBOL_NONE || time > best) {
-            best = time;
-            *ret = work->order[k];
-        } else if (time == best) {
-            for (int i = 0; i < 2; i++) buf_init(&texts[i], 1024);
-            labels_append_text(work->eval->symbols, work->series.labels[*ret], &texts[0]);
-            labels_append_text(work->eval->symbols, work->series.labels[work->order[k]], &texts[1]);
-            error_set(err, ERR_INVALID,
-                      "found duplicate series for info metric: existing %.*s @ %lld, new %.*s @ "
-                      "%lld",
-                      (int)MIN(texts[0].len, 180), texts[0].ptr, (long long)best,
-                      (int)MIN(texts[1].len, 180), texts[1].ptr, (long long)time);
-            for (int i = 0; i < 2; i++) buf_done(&texts[i]);
-            return ERR_INVALID;
+        if (best == SYMBOL_NONE || time > best_time) {
+            best_time = time;
+            best = work->order[k];
+        } else if (time == best_time) {
+            *ret_other = work->order[k];
+            break;
         }
     }
-    return ERR_OK;
+    return best;
+}
+
+static ErrCode two_newest(const InfoWork *work, uint32_t step, uint32_t first, uint32_t second,
+                          Error *err) {
+    long long time = (long long)work->series.columns[first].values[step];
+    Buf texts[2];
+
+    for (int i = 0; i < 2; i++) buf_init(&texts[i], KIB(64));
+    labels_append_text(work->eval->symbols, work->series.labels[first], &texts[0]);
+    labels_append_text(work->eval->symbols, work->series.labels[second], &texts[1]);
+    error_set(err, ERR_INVALID,
+              "found duplicate series for info metric: existing %.*s @ %lld, new %.*s @ %lld",
+              (int)MIN(texts[0].len, 900), texts[0].ptr, time, (int)MIN(texts[1].len, 900),
+              texts[1].ptr, time);
+    for (int i = 0; i < 2; i++) buf_done(&texts[i]);
+    return ERR_INVALID;
 }
 
 static bool is_wanted(const InfoWork *work, uint32_t name) {
@@ -198,6 +234,7 @@ static bool has_sample(const Column *column, uint32_t step) {
 static ErrCode enrich_series(InfoWork *work, size_t i, Error *err) {
     Arena *arena = work->emit.scratch;
     size_t metrics = MAX(work->info.metric_count, 1), count;
+    uint32_t other; /* there is none: check_sources() */
     uint32_t *sources = arena_alloc(arena, metrics * sizeof *sources);
     uint32_t *now = arena_alloc(arena, metrics * sizeof *now);
     uint32_t *run = arena_alloc(arena, metrics * sizeof *run);
@@ -209,7 +246,7 @@ static ErrCode enrich_series(InfoWork *work, size_t i, Error *err) {
     for (uint32_t s = 0; s < work->grid->steps; s++) {
         if (!has_sample(&work->base.columns[i], s)) continue;
         for (size_t k = 0; k < count; k++)
-            TRY(newest(work, &work->sources[sources[k]], s, &now[k], err));
+            now[k] = newest(work, &work->sources[sources[k]], s, &other);
         if (memcmp(now, run, count * sizeof *now) != 0) {
             TRY(emit_run(work, i, run, count, bits, err));
             memset(bits, 0, grid_words(work->grid) * sizeof *bits);
@@ -231,15 +268,22 @@ static ErrCode pass_series(InfoWork *work, size_t i, Error *err) {
                         &work->base.columns[i], bits, err);
 }
 
-/* Every source must have one newest series at each step, whoever looks for it. */
+/* Every source must have one newest series at each step, whoever looks for it. The user hears of the
+ * first at the earliest step. */
 static ErrCode check_sources(const InfoWork *work, Error *err) {
-    for (uint32_t s = 0; s < work->keys.count; s++) {
-        if (work->sources[s].end - work->sources[s].begin < 2) continue;
-        for (uint32_t step = 0; step < work->grid->steps; step++) {
-            uint32_t series;
+    for (uint32_t step = 0; step < work->grid->steps; step++) {
+        uint32_t first = SYMBOL_NONE, second = SYMBOL_NONE;
 
-            TRY(newest(work, &work->sources[s], step, &series, err));
+        for (uint32_t s = 0; s < work->keys.count; s++) {
+            uint32_t series, other;
+
+            if (work->sources[s].end - work->sources[s].begin < 2) continue;
+            series = newest(work, &work->sources[s], step, &other);
+            if (other == SYMBOL_NONE || (second != SYMBOL_NONE && other > second)) continue;
+            first = series;
+            second = other;
         }
+        if (second != SYMBOL_NONE) return two_newest(work, step, first, second, err);
     }
     return ERR_OK;
 }
@@ -247,6 +291,7 @@ static ErrCode check_sources(const InfoWork *work, Error *err) {
 static ErrCode combine(InfoWork *work, Error *err) {
     VectorsBinary *emit = &work->emit;
 
+    TRY(sort_info_series(work, err));
     TRY(group_info_series(work, err));
     TRY(info_metrics(work->eval, &work->series, &work->info, err));
     if (work->base.count > 0) TRY(check_sources(work, err));

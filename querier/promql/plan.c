@@ -89,25 +89,43 @@ static bool make_args(Planner *planner, Node *node, PromqlExpr *const *args, siz
     return true;
 }
 
+/* Of histograms these look at count and sum at most. */
 static bool needs_stats(const PromqlExpr *expr) {
-    PromqlFunctionId id;
-
     if (expr->kind != PROMQL_CALL) return false;
-    id = expr->as.call.function->id;
-    return id == PROMQL_FN_HISTOGRAM_COUNT || id == PROMQL_FN_HISTOGRAM_SUM ||
-           id == PROMQL_FN_HISTOGRAM_AVG;
+    switch (expr->as.call.function->id) {
+    case PROMQL_FN_ABSENT:
+    case PROMQL_FN_HISTOGRAM_AVG:
+    case PROMQL_FN_HISTOGRAM_COUNT:
+    case PROMQL_FN_HISTOGRAM_SUM:
+    case PROMQL_FN_START_TIMESTAMP:
+    case PROMQL_FN_TIMESTAMP:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool operator_needs_buckets(PromqlOp op) {
+    return op == PROMQL_TRIM_UPPER || op == PROMQL_TRIM_LOWER || op == PROMQL_EQUAL ||
+           op == PROMQL_NOT_EQUAL;
 }
 
 /* A subquery does, as resets cannot be told from samples that are apart without buckets. */
 static bool needs_buckets(const PromqlExpr *expr) {
-    PromqlFunctionId id;
-
-    if (expr->kind == PROMQL_BINARY)
-        return expr->as.binary.op == PROMQL_TRIM_UPPER || expr->as.binary.op == PROMQL_TRIM_LOWER;
+    if (expr->kind == PROMQL_BINARY) return operator_needs_buckets(expr->as.binary.op);
+    if (expr->kind == PROMQL_AGGREGATE) return expr->as.aggregate.op == PROMQL_COUNT_VALUES;
     if (expr->kind != PROMQL_CALL) return expr->kind == PROMQL_SUBQUERY;
-    id = expr->as.call.function->id;
-    return id == PROMQL_FN_HISTOGRAM_QUANTILE || id == PROMQL_FN_HISTOGRAM_QUANTILES ||
-           id == PROMQL_FN_HISTOGRAM_FRACTION;
+    switch (expr->as.call.function->id) {
+    case PROMQL_FN_CHANGES:
+    case PROMQL_FN_HISTOGRAM_FRACTION:
+    case PROMQL_FN_HISTOGRAM_QUANTILE:
+    case PROMQL_FN_HISTOGRAM_QUANTILES:
+    case PROMQL_FN_HISTOGRAM_STDDEV:
+    case PROMQL_FN_HISTOGRAM_STDVAR:
+        return true;
+    default:
+        return false;
+    }
 }
 
 static bool make_children(Planner *planner, Node *node) {
@@ -388,7 +406,10 @@ ErrCode plan_make(Arena *arena, const PromqlExpr *expr, const PlanTimes *times, 
     if (plan.root != NULL) plan.positions = ARENA_ARRAY(arena, uint32_t, plan.count);
     if (plan.positions == NULL)
         return error_set(err, ERR_LIMIT, "planning: the query's memory limit is reached");
-    for (uint32_t i = 0; i < plan.count; i++) plan.positions[i] = plan.nodes[i]->expr->range.start;
+    /* What is said about a subquery has no place of its own, in Prometheus neither. */
+    for (uint32_t i = 0; i < plan.count; i++)
+        plan.positions[i] =
+            plan.nodes[i]->kind == PROMQL_SUBQUERY ? 0 : plan.nodes[i]->expr->range.start;
     count_uses(plan.root);
     plan.root->fixed = mark_fixed(plan.root).fixable;
     *out = plan;

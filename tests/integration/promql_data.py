@@ -324,7 +324,13 @@ def make(exporter, seed):
 
 
 def requests(series):
-    """Bodies of remote write requests, in order of time, which every receiver takes."""
+    """Bodies of remote write requests, in order of time, which every receiver takes.
+
+    The first makes all series known in the order of their labels, in which Prometheus then reads them:
+    which of equal values topk() takes, for one, depends on it.
+    """
+    known = [m.timeseries(one['labels'], [(BASE_MS - 3600000, STALE)]) for one in series]
+    yield m.snappy(b''.join(known))
     def encode(t, v):
         if isinstance(v, Histogram):
             return v.encode(t)

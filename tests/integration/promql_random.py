@@ -14,7 +14,7 @@ RANGE_FUNCTIONS = (
     'ts_of_last_over_time ts_of_max_over_time ts_of_min_over_time integral').split()
 HISTOGRAM_FUNCTIONS = 'histogram_count histogram_sum histogram_avg histogram_stddev histogram_stdvar'.split()
 AGGREGATIONS = 'sum avg count min max group stddev stdvar'.split()
-PARAMETER_AGGREGATIONS = 'topk bottomk quantile count_values limitk limit_ratio'.split()
+PARAMETER_AGGREGATIONS = 'topk quantile quantile count_values limitk limit_ratio'.split()
 ARITHMETIC = '+ - * / % ^ atan2'.split()
 COMPARISONS = '== != > < >= <='.split()
 SETS = 'and or unless'.split()
@@ -87,12 +87,16 @@ class Generator:
         kinds = sorted(self.of_kind)
         kind = self.rng.choices(kinds, [weights[k] for k in kinds])[0]
         self.focus = self.one(self.of_kind[kind])
+        self.order = self.inner = None
         depth = self.rng.choice((1, 2, 2, 3, 3, 4))
         roll = self.rng.random()
         if roll < 0.05:
             return self.scalar(depth)
         if roll < 0.07:
             return self.string()
+        if roll < 0.13:
+            # At the top, where it is known what equal values may do: the order of the answer counts.
+            return self.sort(depth, True) if self.chance(0.5) else self.topk(depth, True)
         return self.vector(depth)
 
     def instant_only(self):
@@ -204,8 +208,7 @@ class Generator:
         if roll < 0.08:
             return 'vector(%s)' % self.scalar(1)
         if roll < 0.12:
-            return self.selector() + self.one((' smoothed', ' anchored')) if self.chance(0.5) and False else \
-                self.selector()
+            return self.selector(modifiers=False) + ' smoothed' + self.time_modifier()
         if roll < 0.4:
             return self.range_function(0)
         return self.selector()
@@ -264,8 +267,11 @@ class Generator:
             name, arguments = self.one(AGGREGATIONS), inner
         else:
             name = self.one(PARAMETER_AGGREGATIONS)
+            if name == 'topk':
+                # Which of equal values it picks is not said, so something is made of all of them.
+                return '%s(%s)' % (self.one(('sum', 'count', 'min', 'max', 'avg', 'stddev')), self.topk(depth - 1))
             parameter = {
-                'topk': lambda: self.one('1123509'), 'bottomk': lambda: self.one('112350'), 'quantile': lambda: self.one(QUANTILES),
+                'quantile': lambda: self.one(QUANTILES),
                 'count_values': lambda: self.one(('"value"', '"instance"', '"le"')), 'limitk': lambda: self.one('0123'),
                 'limit_ratio': lambda: self.one(('0.5', '-0.5', '0.1', '-0.9', '1', '0', '-1'))}[name]()
             if name not in ('count_values', 'limit_ratio') and self.chance(0.1):
@@ -274,6 +280,16 @@ class Generator:
         if modifier and self.chance(0.4):
             return '%s(%s) %s' % (name, arguments, modifier)
         return '%s %s(%s)' % (name, modifier, arguments) if modifier else '%s(%s)' % (name, arguments)
+
+    def topk(self, depth, top=False):
+        inner = self.vector(depth - 1)
+        modifier = ''
+        if top:
+            self.order, self.inner = 'top', inner
+            if self.chance(0.4):
+                modifier = ' %s (%s) ' % (self.one(('by', 'without')), self.grouping())
+        return '%s%s(%s, %s)' % (self.one(('topk', 'bottomk')), modifier,
+                                 self.one('11235409') if self.chance(0.9) else self.scalar(1), inner)
 
     def operand(self, depth):
         """One side of an operator, in parentheses where precedence would tear it apart."""
@@ -363,9 +379,12 @@ class Generator:
         return 'label_join(%s, "%s", "%s"%s)' % (inner, self.one(('new', 'job', '__name__')), self.one(('-', '', ', ')),
                                               ''.join(', ' + quoted() for _ in range(self.rng.randint(0, 3))))
 
-    def sort(self, depth):
+    def sort(self, depth, top=False):
         inner = self.vector(depth - 1)
-        if self.chance(0.5):
+        by_value = self.chance(0.5)
+        if top:
+            self.order = 'value' if by_value else 'labels'
+        if by_value:
             return '%s(%s)' % (self.one(('sort', 'sort_desc')), inner)
         return '%s(%s%s)' % (self.one(('sort_by_label', 'sort_by_label_desc')), inner,
                              ''.join(', "%s"' % x for x in self.some(self.focus.labels, 2) or ['job']))
