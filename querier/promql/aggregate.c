@@ -3,8 +3,8 @@
  */
 #include "querier/promql/aggregate.h"
 
+#include "querier/exec/go_float.h"
 #include "querier/promql/functions.h"
-#include "querier/promql/go_float.h"
 
 ErrCode grouping_make(Eval *eval, const Node *node, Str extra, Grouping *out, Error *err) {
     const PromqlExpr *expr = node->expr;
@@ -94,7 +94,8 @@ static ParamRange range_of(const double *values, uint32_t count) {
     return range;
 }
 
-/* Nothing, whatever is aggregated; that is evaluated nevertheless, as it may fail or be annotated. */
+/* Nothing, whatever is aggregated; that is evaluated nevertheless, as it may fail or be annotated.
+ */
 static ErrCode no_result(Eval *eval, const Node *node, const Grid *grid, Stream *out, Error *err) {
     Vector ignored;
 
@@ -118,8 +119,7 @@ static ErrCode with_count(Eval *eval, const Node *node, const Grid *grid, const 
     ParamRange range = range_of(k, grid->steps);
     PromqlAggregation op = node->expr->as.aggregate.op;
 
-    if (!range.has_nan && range.max < 1)
-        return no_result(eval, node, grid, out, err);
+    if (!range.has_nan && range.max < 1) return no_result(eval, node, grid, out, err);
     if (range.has_nan) return error_set(err, ERR_INVALID, "Parameter value is NaN");
     if (range.min <= -0x1p63) return too_far(range.min, "underflows", err);
     if (range.max >= 0x1p63) return too_far(range.max, "overflows", err);

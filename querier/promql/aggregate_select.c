@@ -205,7 +205,7 @@ static double quantile_of(double q, double *v, size_t count) {
     } else {
         for (size_t i = MAX(rank + 1, nans); i < count; i++) high = fmin(high, v[i]);
     }
-    return low * (1 - weight) + high * weight;
+    return weight == 0 ? low : low * (1 - weight) + high * weight;
 }
 
 typedef struct QuantileWork {

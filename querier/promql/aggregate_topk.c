@@ -32,8 +32,8 @@ typedef struct TopWork {
     Arena **arenas;
 } TopWork;
 
-/* Whether `a` is thrown out before `b`: NaN first, then the worse value; of equal ones the one whose
- * labels come later, so that every evaluation picks the same. */
+/* Whether `a` is thrown out before `b`: NaN first, then the worse value; of equal ones the one
+ * whose labels come later, so that every evaluation picks the same. */
 static bool is_worse(const TopWork *work, const Entry *a, const Entry *b) {
     const LabelSet *labels = work->stream->labels;
     bool a_nan = isnan(a->value), b_nan = isnan(b->value);

@@ -62,7 +62,8 @@ static ErrCode many_on_one_side(const Matched *m, LabelSet first, LabelSet secon
     return code;
 }
 
-/* Sets m->steps. Where the other side is empty nothing is matched, unless a fill value stands in. */
+/* Sets m->steps. Where the other side is empty nothing is matched, unless a fill value stands in.
+ */
 static ErrCode find_two_on_one_side(Matched *m, Error *err) {
     VectorsBinary *b = m->b;
     uint32_t words = grid_words(b->grid);
@@ -156,18 +157,28 @@ static bool result_labels(const Matched *m, LabelSet many, LabelSet one, LabelSe
     return true;
 }
 
-static ErrCode note(VectorsBinary *b, uint32_t step, BinaryNote what, Error *err) {
+static ErrCode note(VectorsBinary *b, uint32_t step, BinaryNote what, LabelSet many, Error *err) {
+    uint8_t before;
+
     if (what == BINARY_NOTE_NONE) return ERR_OK;
-    if (b->notes == NULL) b->notes = ARENA_ARRAY(b->scratch, uint8_t, b->grid->steps);
-    if (b->notes == NULL) return eval_out_of_memory(err);
+    if (b->notes == NULL) {
+        b->notes = ARENA_ARRAY(b->scratch, uint8_t, b->grid->steps);
+        b->noted = ARENA_ARRAY(b->scratch, LabelSet, b->grid->steps);
+        if (b->notes == NULL || b->noted == NULL) return eval_out_of_memory(err);
+    }
+    before = b->notes[step];
+    if (before != BINARY_NOTE_NONE && before != what &&
+        label_set_compare(b->eval->symbols, many, b->noted[step]) < 0)
+        return ERR_OK;
     b->notes[step] = (uint8_t)what;
+    b->noted[step] = many;
     return ERR_OK;
 }
 
 /* Computes m->column where m->bits are set. Bits without a result are cleared: with `keep` those
  * that do not hold stay, as what is matched and the result differ. */
-static ErrCode compute_hists(Matched *m, const Column *left, const Column *right, uint64_t *keep,
-                             Error *err) {
+static ErrCode compute_hists(Matched *m, LabelSet many, const Column *left, const Column *right,
+                             uint64_t *keep, Error *err) {
     VectorsBinary *b = m->b;
     PromqlOp op = b->node->expr->as.binary.op;
     bool to_bool = b->node->expr->as.binary.returns_bool;
@@ -181,7 +192,7 @@ static ErrCode compute_hists(Matched *m, const Column *left, const Column *right
 
         if (l.hist == NULL && r.hist == NULL && !trims) continue;
         TRY(binary_hists(op, l, r, b->scratch, &result, err));
-        TRY(note(b, s, result.note, err));
+        TRY(note(b, s, result.note, many, err));
         if (result.invalid) {
             bits_clear(m->bits, s);
             bits_clear(keep, s);
@@ -198,8 +209,8 @@ static ErrCode compute_hists(Matched *m, const Column *left, const Column *right
     return ERR_OK;
 }
 
-static ErrCode compute_pair(Matched *m, const Column *left, const Column *right, uint64_t *keep,
-                            Error *err) {
+static ErrCode compute_pair(Matched *m, LabelSet many, const Column *left, const Column *right,
+                            uint64_t *keep, Error *err) {
     VectorsBinary *b = m->b;
     const PromqlExpr *expr = b->node->expr;
     PromqlOp op = expr->as.binary.op;
@@ -210,7 +221,7 @@ static ErrCode compute_pair(Matched *m, const Column *left, const Column *right,
     m->column.full = false;
     if (op == PROMQL_TRIM_LOWER || op == PROMQL_TRIM_UPPER) {
         memset(keep, 0, words * sizeof *keep);
-        return compute_hists(m, left, right, keep, err);
+        return compute_hists(m, many, left, right, keep, err);
     }
     if (!promql_op_is_comparison(op)) {
         binary_floats(op, left->values, right->values, values, steps);
@@ -225,7 +236,7 @@ static ErrCode compute_pair(Matched *m, const Column *left, const Column *right,
         memcpy(values, left->values, steps * sizeof *values);
     }
     if (left->hists != NULL || right->hists != NULL)
-        return compute_hists(m, left, right, keep, err);
+        return compute_hists(m, many, left, right, keep, err);
     m->column.full = bits_are_full(keep, steps);
     return ERR_OK;
 }
@@ -279,7 +290,7 @@ static ErrCode emit_pair(Matched *m, uint32_t group, LabelSet many_labels, const
 
     cut_steps(m);
     if (!bits_any(m->bits, grid_words(b->grid))) return ERR_OK;
-    TRY(compute_pair(m, m->swapped ? one : many, m->swapped ? many : one, keep, err));
+    TRY(compute_pair(m, many_labels, m->swapped ? one : many, m->swapped ? many : one, keep, err));
     if (!bits_any(m->bits, grid_words(b->grid))) return ERR_OK;
     if (!result_labels(m, many_labels, one_labels, &labels)) return eval_out_of_memory(err);
     TRY(check_matches(m, group, labels, err));
@@ -365,8 +376,7 @@ static ErrCode fill_for_one(Matched *m, double fill, Error *err) {
 ErrCode matched_binary(VectorsBinary *b, Error *err) {
     const PromqlMatching *matching = &b->node->expr->as.binary.matching;
     bool swapped = matching->cardinality == PROMQL_ONE_TO_MANY;
-    bool fill_one = swapped ? matching->has_fill_left : matching->has_fill_right;
-    bool fill_many = swapped ? matching->has_fill_right : matching->has_fill_left;
+    bool fill_one = matching->has_fill_right, fill_many = matching->has_fill_left;
     uint32_t words = grid_words(b->grid);
     Matched m = {.b = b,
                  .matching = matching,
@@ -389,9 +399,9 @@ ErrCode matched_binary(VectorsBinary *b, Error *err) {
     TRY(column_new(b->scratch, b->grid, &m.column, err));
     TRY(find_two_on_one_side(&m, err));
     for (size_t i = 0; i < m.many->count; i++) {
-        TRY(many_series(&m, i, fill_one, swapped ? matching->fill_left : matching->fill_right, err));
+        TRY(many_series(&m, i, fill_one, matching->fill_right, err));
         if (i % 256 == 0) TRY(query_check(b->eval->query, err));
     }
-    if (fill_many) TRY(fill_for_one(&m, swapped ? matching->fill_right : matching->fill_left, err));
+    if (fill_many) TRY(fill_for_one(&m, matching->fill_left, err));
     return m.steps < b->grid->steps ? fail_two_on_one_side(&m, err) : ERR_OK;
 }

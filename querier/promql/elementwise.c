@@ -85,43 +85,60 @@ static double to_degrees(double v) {
 
 /* ---- dates ---- */
 
-/* Seconds since the epoch as a civil date; far times are cut where time_t and struct tm end. */
-static struct tm date_of(double seconds) {
-    time_t time = isnan(seconds) ? INT64_MIN : (time_t)fmax(fmin(seconds, 6e16), -6e16);
+/* Go counts from March of the year -292277022400, and wraps around at 64 bits: what is too far
+ * away, or NaN, is the 4th of December 292277026596, as with Prometheus. */
+enum { FIRST_MARCH_2000_S = 951868800 };
+static const uint64_t SECONDS_OF_400_YEARS = UINT64_C(12622780800);
+static const uint64_t GO_ZERO_TO_EPOCH_S =
+    UINT64_C(730692561) * UINT64_C(12622780800) - FIRST_MARCH_2000_S;
+static const int64_t YEARS_TO_GO_ZERO = INT64_C(292277024400); /* from 2000 */
+
+/* Seconds since the epoch as a civil date; *ret_years are to be added to its year. */
+static struct tm date_of(double seconds, int64_t *ret_years) {
+    int64_t whole = fabs(seconds) < 0x1p63 ? (int64_t)seconds : INT64_MIN;
+    uint64_t since_zero = (uint64_t)whole + GO_ZERO_TO_EPOCH_S;
+    time_t time = (time_t)(since_zero % SECONDS_OF_400_YEARS) + FIRST_MARCH_2000_S;
     struct tm tm = {0};
 
-    if (isnan(seconds) || gmtime_r(&time, &tm) == NULL) {
-        time = 0;
-        gmtime_r(&time, &tm);
-    }
+    gmtime_r(&time, &tm);
+    *ret_years = (int64_t)(since_zero / SECONDS_OF_400_YEARS) * 400 - YEARS_TO_GO_ZERO;
     return tm;
 }
 
+static struct tm day_of(double seconds) {
+    int64_t years;
+
+    return date_of(seconds, &years);
+}
+
 static double year(double v) {
-    return date_of(v).tm_year + 1900.0;
+    int64_t years;
+    struct tm tm = date_of(v, &years);
+
+    return (double)(years + tm.tm_year + 1900);
 }
 static double month(double v) {
-    return date_of(v).tm_mon + 1;
+    return day_of(v).tm_mon + 1;
 }
 static double day_of_month(double v) {
-    return date_of(v).tm_mday;
+    return day_of(v).tm_mday;
 }
 static double day_of_week(double v) {
-    return date_of(v).tm_wday;
+    return day_of(v).tm_wday;
 }
 static double day_of_year(double v) {
-    return date_of(v).tm_yday + 1;
+    return day_of(v).tm_yday + 1;
 }
 static double hour(double v) {
-    return date_of(v).tm_hour;
+    return day_of(v).tm_hour;
 }
 static double minute(double v) {
-    return date_of(v).tm_min;
+    return day_of(v).tm_min;
 }
 static double days_in_month(double v) {
     static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    struct tm tm = date_of(v);
-    int64_t y = (int64_t)tm.tm_year + 1900;
+    struct tm tm = day_of(v);
+    int64_t y = (int64_t)tm.tm_year + 1900; /* of the same 400 */
     bool leap = (y % 4 == 0 && y % 100 != 0) || y % 400 == 0;
 
     return days[tm.tm_mon] + (tm.tm_mon == 1 && leap);

@@ -10,9 +10,9 @@
 
 #include "querier/exec/go_float.h"
 
-/* 2^(i/256 - 1): the fractions of all bounds up to schema 8; a lower schema takes every nth. They are
- * made the way Prometheus' were, from one schema to the next, which costs some their last bit: bounds
- * are shown to users and compared with zero thresholds. */
+/* 2^(i/256 - 1): the fractions of all bounds up to schema 8; a lower schema takes every nth. They
+ * are made the way Prometheus' were, from one schema to the next, which costs some their last bit:
+ * bounds are shown to users and compared with zero thresholds. */
 static double fractions[1 << HISTOGRAM_SCHEMA_MAX];
 static pthread_once_t fractions_once = PTHREAD_ONCE_INIT;
 

@@ -57,7 +57,8 @@ static int compare_series(const void *a, const void *b, void *context) {
                              work->series.labels[*(const uint32_t *)b]);
 }
 
-/* Info series in the order of their labels, which decides which of two that conflict is the first. */
+/* Info series in the order of their labels, which decides which of two that conflict is the first.
+ */
 static ErrCode sort_info_series(InfoWork *work, Error *err) {
     Arena *arena = work->emit.scratch;
     Vector *series = &work->series;
@@ -268,8 +269,8 @@ static ErrCode pass_series(InfoWork *work, size_t i, Error *err) {
                         &work->base.columns[i], bits, err);
 }
 
-/* Every source must have one newest series at each step, whoever looks for it. The user hears of the
- * first at the earliest step. */
+/* Every source must have one newest series at each step, whoever looks for it. The user hears of
+ * the first at the earliest step. */
 static ErrCode check_sources(const InfoWork *work, Error *err) {
     for (uint32_t step = 0; step < work->grid->steps; step++) {
         uint32_t first = SYMBOL_NONE, second = SYMBOL_NONE;

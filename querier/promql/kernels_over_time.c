@@ -360,6 +360,7 @@ double quantile_of_sorted(double q, const double *values, size_t count) {
     lower = fmax(0, floor(rank));
     upper = MIN(count - 1, (size_t)lower + 1);
     weight = rank - floor(rank);
+    if (weight == 0) return values[(size_t)lower]; /* not: infinity times 0 */
     return values[(size_t)lower] * (1 - weight) + values[upper] * weight;
 }
 

@@ -342,10 +342,10 @@ class Generator:
         if self.chance(0.3):
             one = '(%s or on(%s) vector(1))' % (one, names)
         modifier = ' on (%s) ' % names
-        fill = self.fill()
         if self.chance(0.5):
-            return '%s %s%sgroup_left %s%s %s' % (many, operator, modifier, include, fill, one)
-        return '%s %s%sgroup_right %s%s %s' % (one, operator, modifier, include, fill, many)
+            return '%s %s%sgroup_left %s%s %s' % (many, operator, modifier, include, self.fill(), one)
+        # No fill here: which side fill_left() of group_right means has changed within Prometheus 3.
+        return '%s %s%sgroup_right %s %s' % (one, operator, modifier, include, many)
 
     def histogram(self, depth):
         roll = self.rng.random()
