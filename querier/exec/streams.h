@@ -110,8 +110,8 @@ struct StreamSet {
     /* One per reading thread. NULL: out of memory. */
     StreamScratch *(*scratch_new)(const StreamSet *set, QueryContext *query);
     void (*scratch_free)(StreamScratch *scratch); /* NULL is fine */
-    /* What will be read soon, in this order: a source may fetch it together. May be NULL. From the
-     * query's own thread. */
+    /* What will be read soon, in this order: a source may fetch it together. May be NULL. Before
+     * the first is opened, from the query's own thread. */
     ErrCode (*prefetch)(const StreamSet *set, const uint32_t *units, size_t count, Error *err);
     /* Begins unit `unit`; one at a time per scratch: the reader is gone with the next open. Safe
      * from several threads, each with its own scratch. */

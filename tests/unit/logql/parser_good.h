@@ -79,7 +79,8 @@ static const GoodCase pretty_cases[] = {
      "namespace=\"a-rather-long-one-of-them\", pod=\"another-long-one-here\"}| json| unwrap x| "
      "__error__=\"\"[1m] offset 5m) by (cluster,b)",
      "quantile_over_time(\n  0.99,\n  {job=\"loki\", instance=\"localhost\", "
-     "namespace=\"a-rather-long-one-of-them\", pod=\"another-long-one-here\"}\n    | json\n    | unwrap "
+     "namespace=\"a-rather-long-one-of-them\", pod=\"another-long-one-here\"}\n    | json\n    | "
+     "unwrap "
      "x\n    | __error__=\"\" [1m] offset 5m\n) by (cluster, b)"},
     {"topk(5, count_over_time({job=\"loki\", instance=\"localhost\", "
      "namespace=\"a-rather-long-one-of-them\", pod=\"another-long-one-here\"}[5m])) by (container)",
