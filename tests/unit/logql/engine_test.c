@@ -149,7 +149,7 @@ static void windows_are_open_at_the_left(void **state) {
 static void steps_are_multiples_of_the_step(void **state) {
     (void)state;
     check(&(Query){"sum(count_over_time({env=\"prod\"}[1m]))", 65, 110, 60, false, 0, 0, false},
-          "matrix\",\"result\":[{\"metric\":{},\"values\":[[60,\"7\"],[120,\"2\"]]}]");
+          "matrix\",\"result\":[{\"metric\":{},\"values\":[[60,\"7\"],[120,\"3\"]]}]");
 }
 
 static void an_instant_has_one_step(void **state) {
