@@ -1,5 +1,7 @@
 #include "querier/logql/engine/rows.h"
 
+#include <stdlib.h>
+
 struct RowPipeline {
     RowOptions options;
 };
@@ -21,15 +23,13 @@ ErrCode row_pipeline_new(LogqlEval *eval, const RowOptions *options, RowPipeline
 }
 
 ErrCode row_worker_new(const RowPipeline *pipeline, Budget *budget, RowWorker **out, Error *err) {
-    static RowWorker none;
-
-    (void)pipeline, (void)budget, (void)err;
-    *out = &none;
-    return ERR_OK;
+    (void)pipeline, (void)budget;
+    *out = calloc(1, sizeof **out);
+    return *out == NULL ? logql_out_of_memory(err) : ERR_OK;
 }
 
 void row_worker_free(RowWorker *worker) {
-    (void)worker;
+    free(worker);
 }
 
 ErrCode row_worker_stream(RowWorker *worker, LabelPairs labels, Error *err) {
