@@ -120,6 +120,8 @@ static ErrCode with_count(Eval *eval, const Node *node, const Grid *grid, const 
     PromqlAggregation op = node->expr->as.aggregate.op;
 
     if (!range.has_nan && range.max < 1) return no_result(eval, node, grid, out, err);
+    if (range.has_nan || range.min <= -0x1p63 || range.max >= 0x1p63)
+        TRY(no_result(eval, node, grid, out, err)); /* its errors come first */
     if (range.has_nan) return error_set(err, ERR_INVALID, "Parameter value is NaN");
     if (range.min <= -0x1p63) return too_far(range.min, "underflows", err);
     if (range.max >= 0x1p63) return too_far(range.max, "overflows", err);
@@ -133,10 +135,14 @@ static ErrCode with_ratio(Eval *eval, const Node *node, const Grid *grid, const 
 
     if (!range.has_nan && range.max == 0 && range.min == 0)
         return no_result(eval, node, grid, out, err);
-    if (range.has_nan) return error_set(err, ERR_INVALID, "Ratio value is NaN");
+    if (range.has_nan) {
+        TRY(no_result(eval, node, grid, out, err));
+        return error_set(err, ERR_INVALID, "Ratio value is NaN");
+    }
+    TRY(aggregate_limit(eval, node, grid, ratio, out, err));
     if (range.max > 1) annotate_ratio(eval->annotations, node->args[1]->id, range.max, 1);
     if (range.min < -1) annotate_ratio(eval->annotations, node->args[1]->id, range.min, -1);
-    return aggregate_limit(eval, node, grid, ratio, out, err);
+    return ERR_OK;
 }
 
 static ErrCode with_quantile(Eval *eval, const Node *node, const Grid *grid, const double *q,
@@ -144,13 +150,14 @@ static ErrCode with_quantile(Eval *eval, const Node *node, const Grid *grid, con
     ParamRange range = range_of(q, grid->steps);
     uint32_t at = node->args[1]->id;
 
+    TRY(aggregate_quantile(eval, node, grid, q, out, err));
     if (range.has_nan)
         annotate_number(eval->annotations, ANNOTATION_INVALID_QUANTILE, at, (double)NAN);
     if (range.max > 1)
         annotate_number(eval->annotations, ANNOTATION_INVALID_QUANTILE, at, range.max);
     if (range.min < 0)
         annotate_number(eval->annotations, ANNOTATION_INVALID_QUANTILE, at, range.min);
-    return aggregate_quantile(eval, node, grid, q, out, err);
+    return ERR_OK;
 }
 
 ErrCode eval_aggregate(Eval *eval, const Node *node, const Grid *grid, Stream *out, Error *err) {

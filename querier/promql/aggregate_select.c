@@ -3,7 +3,6 @@
  * once.
  */
 #define XXH_STATIC_LINKING_ONLY
-#include <stdlib.h>
 #include <xxhash.h>
 
 #include "querier/exec/go_float.h"
@@ -48,42 +47,17 @@ static bool has_sample(const Column *column, uint32_t step) {
     return column_has(column, step) || (column->hists != NULL && column->hists[step] != NULL);
 }
 
-typedef struct ByLabels {
-    const Symbols *symbols;
-    const LabelSet *labels;
-} ByLabels;
-
-static int compare_labels(const void *a, const void *b, void *context) {
-    const ByLabels *by = context;
-
-    return label_set_compare(by->symbols, by->labels[*(const uint32_t *)a],
-                             by->labels[*(const uint32_t *)b]);
-}
-
-/* The series in an order that every evaluation has: limitk() takes the first of them. */
-static uint32_t *order_by_labels(const Eval *eval, const Vector *in) {
-    ByLabels by = {eval->symbols, in->labels};
-    uint32_t *order = arena_alloc(eval->arena, MAX(in->count, 1) * sizeof *order);
-
-    if (order == NULL) return NULL;
-    for (size_t i = 0; i < in->count; i++) order[i] = (uint32_t)i;
-    qsort_r(order, in->count, sizeof *order, compare_labels, &by);
-    return order;
-}
-
 static ErrCode pick(Eval *eval, const Node *node, const Grid *grid, const double *param,
                     const Vector *in, const Groups *groups, Error *err) {
     bool ratio = node->expr->as.aggregate.op == PROMQL_LIMIT_RATIO;
     uint32_t *counts =
         ARENA_ARRAY(eval->arena, uint32_t, ratio ? 1 : (size_t)groups->count * grid->steps + 1);
     uint64_t *picked = arena_alloc(eval->arena, grid_words(grid) * sizeof *picked);
-    uint32_t *order = order_by_labels(eval, in);
     Buf buffer;
 
-    if (counts == NULL || picked == NULL || order == NULL) return eval_out_of_memory(err);
+    if (counts == NULL || picked == NULL) return eval_out_of_memory(err);
     buf_init(&buffer, 0);
-    for (size_t k = 0; k < in->count; k++) {
-        size_t i = order[k];
+    for (size_t i = 0; i < in->count; i++) {
         Column *column = &in->columns[i];
         double offset = ratio ? ratio_offset(eval, in->labels[i], &buffer) : 0;
 

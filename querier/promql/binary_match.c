@@ -26,6 +26,7 @@ typedef struct Matched {
     uint64_t *bits;
     uint64_t *rest;
     double *fill;
+    bool filling;   /* the many side */
     uint32_t steps; /* before the first at which the one side has two series in a group */
 } Matched;
 
@@ -157,21 +158,26 @@ static bool result_labels(const Matched *m, LabelSet many, LabelSet one, LabelSe
     return true;
 }
 
-static ErrCode note(VectorsBinary *b, uint32_t step, BinaryNote what, LabelSet many, Error *err) {
+static ErrCode note(const Matched *m, uint32_t step, BinaryNote what, LabelSet series, Error *err) {
+    VectorsBinary *b = m->b;
     uint8_t before;
 
     if (what == BINARY_NOTE_NONE) return ERR_OK;
     if (b->notes == NULL) {
         b->notes = ARENA_ARRAY(b->scratch, uint8_t, b->grid->steps);
         b->noted = ARENA_ARRAY(b->scratch, LabelSet, b->grid->steps);
-        if (b->notes == NULL || b->noted == NULL) return eval_out_of_memory(err);
+        b->noted_filled = ARENA_ARRAY(b->scratch, uint64_t, grid_words(b->grid));
+        if (b->notes == NULL || b->noted == NULL || b->noted_filled == NULL)
+            return eval_out_of_memory(err);
     }
     before = b->notes[step];
     if (before != BINARY_NOTE_NONE && before != what &&
-        label_set_compare(b->eval->symbols, many, b->noted[step]) < 0)
+        m->filling == bits_get(b->noted_filled, step) &&
+        label_set_compare(b->eval->symbols, series, b->noted[step]) < 0)
         return ERR_OK;
     b->notes[step] = (uint8_t)what;
-    b->noted[step] = many;
+    b->noted[step] = series;
+    if (m->filling) bits_set(b->noted_filled, step);
     return ERR_OK;
 }
 
@@ -192,7 +198,7 @@ static ErrCode compute_hists(Matched *m, LabelSet many, const Column *left, cons
 
         if (l.hist == NULL && r.hist == NULL && !trims) continue;
         TRY(binary_hists(op, l, r, b->scratch, &result, err));
-        TRY(note(b, s, result.note, many, err));
+        TRY(note(m, s, result.note, many, err));
         if (result.invalid) {
             bits_clear(m->bits, s);
             bits_clear(keep, s);
@@ -356,6 +362,7 @@ static ErrCode fill_for_one(Matched *m, double fill, Error *err) {
     VectorsBinary *b = m->b;
     uint32_t words = grid_words(b->grid);
 
+    m->filling = true;
     for (size_t j = 0; j < m->one->count; j++) {
         uint32_t group = m->one_side->group[j];
         LabelSet labels;

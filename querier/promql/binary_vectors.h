@@ -16,8 +16,11 @@ typedef struct VectorsBinary {
     LabelTable table; /* of the output's series */
     Vector out;
     size_t out_capacity;
-    uint8_t *notes;  /* per step: the last BinaryNote, NULL: none so far */
-    LabelSet *noted; /* and the series that it is about: the last by its labels counts */
+    uint8_t *notes; /* per step: the last BinaryNote, NULL: none so far */
+    /* And the series that it is about: the last by its labels counts, but one that was filled in
+     * comes after all others. */
+    LabelSet *noted;
+    uint64_t *noted_filled;
 } VectorsBinary;
 
 /* Adds the samples of `column` at the steps `bits` to the output series of these labels. Values and

@@ -175,8 +175,12 @@ static ErrCode eval_start_timestamp(Eval *eval, const Node *node, const Grid *gr
                                     Error *err) {
     Vector ignored;
 
-    TRY(eval_vector(eval, node->args[0], grid, &ignored, err));
-    vector_free(eval, &ignored);
+    if (node->args[0]->kind == PROMQL_SELECTOR) {
+        TRY(eval_timestamp(eval, node->args[0], grid, out, err));
+    } else {
+        TRY(eval_vector(eval, node->args[0], grid, &ignored, err));
+        vector_free(eval, &ignored);
+    }
     *out = (Stream){.grid = *grid};
     return ERR_OK;
 }

@@ -47,26 +47,6 @@ ErrCode info_matchers(Eval *eval, const Node *call, Info *out, Error *err) {
     return complete_names(eval, out, err);
 }
 
-/* The time that the first selector below is read at, which the info series are read at, too. */
-static bool find_time(const Node *node, bool *has_at, int64_t *at_ms, int64_t *offset_ms) {
-    if (node->kind == PROMQL_SELECTOR) {
-        *has_at = node->has_at;
-        *at_ms = node->at_ms;
-        *offset_ms = node->offset_ms;
-        return true;
-    }
-    for (size_t i = 0; i < node->arg_count; i++) {
-        if (node->args[i] == NULL || !find_time(node->args[i], has_at, at_ms, offset_ms)) continue;
-        if (node->kind == PROMQL_SUBQUERY && !*has_at) {
-            *offset_ms += node->offset_ms;
-            *has_at = node->has_at;
-            *at_ms = node->at_ms;
-        }
-        return true;
-    }
-    return false;
-}
-
 static void append_escaped(Buf *out, Str s) {
     for (size_t i = 0; i < s.len; i++) {
         if (strchr("\\.+*?()|[]{}^$", s.ptr[i]) != NULL && s.ptr[i] != '\0')
@@ -75,10 +55,11 @@ static void append_escaped(Buf *out, Str s) {
     }
 }
 
-/* A matcher of the values that an identifying label has in `base`. There may be too many of them:
- * then there is none, and what is read in vain is left out later. */
+/* A matcher of the values that an identifying label has in `base`, also of none where series have
+ * only the `other`. There may be too many of them: then there is none, and what is read in vain is
+ * left out later. */
 static ErrCode id_matcher(Eval *eval, const Vector *base, const bool *ignored, uint32_t name,
-                          Matcher *out, bool *ret_any, bool *ret_made, Error *err) {
+                          uint32_t other, Matcher *out, bool *ret_any, bool *ret_made, Error *err) {
     bool *seen = ARENA_ARRAY(eval->arena, bool, symbols_count(eval->symbols));
     ErrCode code = ERR_OK;
     Buf text;
@@ -89,7 +70,9 @@ static ErrCode id_matcher(Eval *eval, const Vector *base, const bool *ignored, u
     for (size_t i = 0; i < base->count; i++) {
         uint32_t value = label_set_get(base->labels[i], name);
 
-        if (ignored[i] || value == SYMBOL_EMPTY || seen[value]) continue;
+        if (ignored[i] || seen[value]) continue;
+        if (value == SYMBOL_EMPTY && label_set_get(base->labels[i], other) == SYMBOL_EMPTY)
+            continue;
         seen[value] = true;
         if (*ret_any) buf_append_byte(&text, '|');
         append_escaped(&text, symbols_str(eval->symbols, value));
@@ -112,16 +95,17 @@ static ErrCode id_matcher(Eval *eval, const Vector *base, const bool *ignored, u
 
 static ErrCode read_series(Eval *eval, const Node *call, const Grid *grid, SelectRequest *request,
                            Vector *out, Error *err) {
-    bool has_at = false;
-    int64_t at = 0, offset = 0;
-    StepTimes steps;
+    /* Info series are read at the time that the base series are read at. */
+    SelectorTime time = node_selector_time(call->args[0]);
+    StepTimes steps = {grid->start_ms, grid->step_ms, grid->steps};
     SeriesSet *set = ARENA_NEW(eval->arena, SeriesSet);
     Stream stream;
 
     if (set == NULL) return eval_out_of_memory(err);
-    find_time(call->args[0], &has_at, &at, &offset);
-    steps = has_at ? (StepTimes){at - offset, 0, grid->steps}
-                   : (StepTimes){grid->start_ms - offset, grid->step_ms, grid->steps};
+    if (time.uniform) {
+        steps.start_ms = (time.has_at ? time.at_ms : grid->start_ms) - time.offset_ms;
+        if (time.has_at) steps.step_ms = 0;
+    }
     request->min_ms = steps.start_ms - eval->lookback_ms + 1;
     request->max_ms = step_time_last(&steps);
     TRY(eval->source->select(eval->source, eval->query, request, set, err));
@@ -141,7 +125,8 @@ ErrCode info_select(Eval *eval, const Node *call, const Grid *grid, const Vector
     for (int i = 0; i < 2; i++) {
         bool any, made;
 
-        TRY(id_matcher(eval, base, ignored, id_names[i], &matchers[count], &any, &made, err));
+        TRY(id_matcher(eval, base, ignored, id_names[i], id_names[1 - i], &matchers[count], &any,
+                       &made, err));
         any_id |= any;
         count += made;
     }

@@ -18,6 +18,7 @@ typedef struct Planner {
     uint32_t table_mask;
     unsigned stats_above;   /* calls that need only a histogram's count and sum */
     unsigned buckets_above; /* what needs its buckets */
+    unsigned limitk_above;  /* takes the first of what comes */
 } Planner;
 
 static bool register_node(Plan *plan, Node *node) {
@@ -135,6 +136,7 @@ static bool make_children(Planner *planner, Node *node) {
     case PROMQL_SELECTOR:
         set_time(planner, node, &expr->as.selector.time);
         node->stats_only = planner->stats_above > 0 && planner->buckets_above == 0;
+        node->in_order = planner->limitk_above > 0;
         return true;
     case PROMQL_MATRIX:
         node->range_ms = bounded(expr->as.matrix.range_ms);
@@ -202,7 +204,7 @@ static bool heads_equal(const Node *a, const Node *b) {
 
     if (a->kind != b->kind || a->has_at != b->has_at || (a->has_at && a->at_ms != b->at_ms) ||
         a->offset_ms != b->offset_ms || a->range_ms != b->range_ms ||
-        a->stats_only != b->stats_only)
+        a->stats_only != b->stats_only || a->in_order != b->in_order)
         return false;
     switch (a->kind) {
     case PROMQL_NUMBER:
@@ -294,7 +296,7 @@ static bool find_same(Planner *planner, Node *node) {
 
 static Node *make(Planner *planner, const PromqlExpr *expr) {
     Node *node = ARENA_NEW(planner->plan->arena, Node);
-    bool made;
+    bool made, limitk;
 
     expr = unwrapped(expr);
     if (node == NULL || !register_node(planner->plan, node)) return NULL;
@@ -304,9 +306,12 @@ static Node *make(Planner *planner, const PromqlExpr *expr) {
     if (fold(planner, expr, &node->number)) {
         node->kind = PROMQL_NUMBER;
     } else {
+        limitk = expr->kind == PROMQL_AGGREGATE && expr->as.aggregate.op == PROMQL_LIMITK;
+        planner->limitk_above += limitk;
         planner->stats_above += needs_stats(expr);
         planner->buckets_above += needs_buckets(expr);
         made = make_children(planner, node);
+        planner->limitk_above -= limitk;
         planner->stats_above -= needs_stats(expr);
         planner->buckets_above -= needs_buckets(expr);
         if (!made) return NULL;
@@ -335,6 +340,68 @@ static bool is_time_dependent(PromqlFunctionId id) {
     }
 }
 
+/* ---- the time of selectors ---- */
+
+typedef struct TimeSearch {
+    SelectorTime first;
+    bool found;
+    bool mixed; /* another time, or a vector without a selector */
+} TimeSearch;
+
+/* Subqueries around a selector that is not pinned shift it, up to one that is pinned itself. */
+typedef struct Around {
+    const struct Around *outer;
+    const Node *subquery;
+} Around;
+
+static void search_selector(TimeSearch *search, const Node *node, const Around *around) {
+    SelectorTime time = {.has_at = node->has_at,
+                         .at_ms = node->has_at ? node->at_ms : 0,
+                         .offset_ms = node->offset_ms};
+
+    for (; !time.has_at && around != NULL; around = around->outer) {
+        time.offset_ms += around->subquery->offset_ms;
+        time.has_at = around->subquery->has_at;
+        if (time.has_at) time.at_ms = around->subquery->at_ms;
+    }
+    if (!search->found)
+        search->first = time;
+    else if (search->first.has_at != time.has_at || search->first.at_ms != time.at_ms ||
+             search->first.offset_ms != time.offset_ms)
+        search->mixed = true;
+    search->found = true;
+}
+
+/* Whether there is a selector below. */
+static bool search_time(TimeSearch *search, const Node *node, const Around *around) {
+    Around here = {around, node};
+    size_t count = node->arg_count;
+    bool any = false;
+
+    if (node->type != PROMQL_TYPE_VECTOR && node->type != PROMQL_TYPE_MATRIX) return false;
+    if (node->kind == PROMQL_SELECTOR) {
+        search_selector(search, node, around);
+        return true;
+    }
+    if (node_is_call(node, PROMQL_FN_INFO)) count = 1; /* the second argument is not evaluated */
+    for (size_t i = 0; i < count; i++)
+        if (node->args[i] != NULL)
+            any |=
+                search_time(search, node->args[i], node->kind == PROMQL_SUBQUERY ? &here : around);
+    search->mixed |= !any;
+    return any;
+}
+
+SelectorTime node_selector_time(const Node *node) {
+    TimeSearch search = {0};
+
+    search_time(&search, node, NULL);
+    search.first.uniform = search.found && !search.mixed;
+    return search.first;
+}
+
+/* ---- what is the same at each step ---- */
+
 typedef struct Invariance {
     bool invariant;
     bool fixable; /* worth evaluating once by itself: range selectors and literals are not */
@@ -351,10 +418,12 @@ static Invariance mark_call(Node *node) {
     for (size_t i = 0; i < node->arg_count; i++) {
         Invariance arg = mark_fixed(node->args[i]);
 
+        if (id == PROMQL_FN_INFO && i == 1) continue; /* a selector that is not evaluated */
         invariant = invariant && arg.invariant;
         if (!arg.invariant || node->args[i]->kind != PROMQL_SELECTOR) timestamp_of_fixed = false;
         node->args[i]->fixed = arg.fixable;
     }
+    if (id == PROMQL_FN_INFO) invariant = invariant && node_selector_time(node->args[0]).uniform;
     if (!invariant && !timestamp_of_fixed) return (Invariance){false, false};
     for (size_t i = 0; i < node->arg_count; i++) node->args[i]->fixed = false;
     return (Invariance){true, true};

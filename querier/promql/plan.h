@@ -20,6 +20,7 @@ struct Node {
     int64_t offset_ms;
     int64_t range_ms; /* matrix selectors and subqueries */
     bool stats_only;  /* selectors: only count and sum of histograms are needed above */
+    bool in_order;    /* selectors: series are wanted in the order of their labels */
     Node **args;      /* call: arguments; aggregate: inner, parameter; binary: left, right;
                        * unary, subquery, matrix: inner */
     size_t arg_count;
@@ -42,6 +43,16 @@ typedef struct PlanTimes {
 /* ERR_LIMIT: out of memory. */
 MUST_USE ErrCode plan_make(Arena *arena, const PromqlExpr *expr, const PlanTimes *times, Plan *out,
                            Error *err);
+/* The time that all selectors below read at, relative to the step or not, when it is one and the
+ * same and nothing below looks at the step itself. */
+typedef struct SelectorTime {
+    bool uniform;
+    bool has_at;
+    int64_t at_ms;
+    int64_t offset_ms;
+} SelectorTime;
+SelectorTime node_selector_time(const Node *node);
+
 /* The function of a call node. */
 static inline PromqlFunctionId node_function(const Node *node) {
     return node->expr->as.call.function->id;

@@ -1,5 +1,7 @@
 #include "querier/promql/select.h"
 
+#include <stdlib.h>
+
 #include "querier/promql/simd.h"
 
 /* A select that was done, for the next node that wants the same. */
@@ -8,8 +10,47 @@ struct Selected {
     const Node *selector; /* its matchers count */
     int64_t min_ms, max_ms;
     bool newest_only;
+    bool in_order;
     SeriesSet set;
 };
+
+/* ---- in the order of labels ---- */
+
+typedef struct InOrder {
+    const Symbols *symbols;
+    SeriesSet set;
+    uint32_t *order;
+} InOrder;
+
+static int compare_series(const void *a, const void *b, void *context) {
+    const InOrder *by = context;
+
+    return label_set_compare(by->symbols, by->set.labels[*(const uint32_t *)a],
+                             by->set.labels[*(const uint32_t *)b]);
+}
+
+static ErrCode read_in_order(const SeriesSet *set, size_t i, SeriesScratch *scratch,
+                             SeriesSamples *out, Error *err) {
+    const InOrder *by = set->context;
+
+    return by->set.read(&by->set, by->order[i], scratch, out, err);
+}
+
+static ErrCode put_in_order(Eval *eval, SeriesSet *set, Error *err) {
+    InOrder *by = ARENA_NEW(eval->arena, InOrder);
+    LabelSet *labels = arena_alloc(eval->arena, MAX(set->count, 1) * sizeof *labels);
+    uint32_t *order = arena_alloc(eval->arena, MAX(set->count, 1) * sizeof *order);
+
+    if (by == NULL || labels == NULL || order == NULL) return eval_out_of_memory(err);
+    *by = (InOrder){eval->symbols, *set, order};
+    for (size_t i = 0; i < set->count; i++) order[i] = (uint32_t)i;
+    qsort_r(order, set->count, sizeof *order, compare_series, by);
+    for (size_t i = 0; i < set->count; i++) labels[i] = set->labels[order[i]];
+    *set = (SeriesSet){.labels = labels, .count = set->count, .read = read_in_order, .context = by};
+    return ERR_OK;
+}
+
+/* ---- selection ---- */
 
 static bool same_matchers(const Node *a, const Node *b) {
     const PromqlExpr *x = a->expr, *y = b->expr;
@@ -35,8 +76,9 @@ ErrCode select_series(Eval *eval, const Node *selector, int64_t min_ms, int64_t 
     Selected *selected;
 
     for (selected = eval->selected; selected != NULL; selected = selected->next) {
-        if (selected->min_ms != min_ms || selected->max_ms != max_ms ||
-            (selected->newest_only && !newest_only) || !same_matchers(selected->selector, selector))
+        if (selected->in_order != selector->in_order || selected->min_ms != min_ms ||
+            selected->max_ms != max_ms || (selected->newest_only && !newest_only) ||
+            !same_matchers(selected->selector, selector))
             continue;
         *out = &selected->set;
         return ERR_OK;
@@ -48,7 +90,9 @@ ErrCode select_series(Eval *eval, const Node *selector, int64_t min_ms, int64_t 
     if (eval->query->series_max != 0 && selected->set.count > eval->query->series_max)
         return error_set(err, ERR_LIMIT, "a selector matches %zu series, more than %llu",
                          selected->set.count, (unsigned long long)eval->query->series_max);
+    if (selector->in_order) TRY(put_in_order(eval, &selected->set, err));
     selected->selector = selector;
+    selected->in_order = selector->in_order;
     selected->min_ms = min_ms;
     selected->max_ms = max_ms;
     selected->newest_only = newest_only;

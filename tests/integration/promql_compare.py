@@ -76,13 +76,16 @@ def send(series, prometheus, moraine):
 
 # ---- answers ----
 
+tolerance = TOLERANCE  # what counts in the process that compares
+
+
 def _number(want, got):
     if want == got:
         return True
     a, b = float(want), float(got)
     if abs(a) < 1e-20 and abs(b) < 1e-20:
         return True  # what is left of nothing by rounding
-    return a == b or a != a and b != b or abs(a - b) <= TOLERANCE * max(abs(a), abs(b))
+    return a == b or a != a and b != b or abs(a - b) <= tolerance * max(abs(a), abs(b))
 
 
 def _numbers(want, got):
@@ -98,7 +101,8 @@ def _point(want, got):
     if isinstance(want[1], str):
         return _number(want[1], got[1])
     w, g = want[1], got[1]
-    buckets = lambda h: h.get('buckets') or []
+    # 0 times infinity is one of those, too.
+    buckets = lambda h: [b for b in h.get('buckets') or [] if b[3] != 'NaN']
     if w['count'] == 'NaN':
         return g['count'] == 'NaN'  # so is each bucket, and Prometheus has some that were empty
     return (_number(w['count'], g['count']) and _number(w['sum'], g['sum']) and
@@ -163,7 +167,10 @@ def _values_by_time(want, got):
 
 def not_among(got, inner):
     """None, or what of the answer `got` is not in the answer `inner`, of which it should be a part."""
-    known = {(str(labels), t): v for labels, t, v in _points(json.loads(inner[1])['data']['result'])}
+    inner = json.loads(inner[1])
+    if 'data' not in inner:
+        return None  # series that are equal without their names, of which topk() left one
+    known = {(str(labels), t): v for labels, t, v in _points(inner['data']['result'])}
     for labels, t, v in _points(json.loads(got[1])['data']['result']):
         if not _number(known.get((str(labels), t), '-7e-77'), v):
             return 'this was made up: %s at %s is %s' % (labels, t, v)
@@ -185,7 +192,9 @@ def _texts(want, got):
     """Of warnings or infos. Past ten of them Prometheus picks some at random."""
     if len(want) > 10 and len(got) == len(want):
         return True
-    return sorted(want) == sorted(got)
+    # histogram_quantiles() doubles the number with each step.
+    plain = lambda texts: sorted(re.sub(r'over \d+ samples', 'over some samples', t) for t in texts)
+    return plain(want) == plain(got)
 
 
 def _plain(text):

@@ -340,11 +340,11 @@ def requests(series):
         body = []
         for one in series:
             points = [p for p in one['points'] if low <= p[0] < high]
-            # One request may not mix floats and histograms of a series: receivers append each
-            # kind for itself, which would be out of order.
-            runs = []
+            # One request may not mix floats and histograms of a series, nor have a stale marker
+            # between them: receivers append each kind for itself, which would be out of order.
+            runs, only_floats = [], all(not isinstance(p[1], Histogram) for p in one['points'])
             for p in points:
-                kind = isinstance(p[1], Histogram)
+                kind = only_floats or type(p[1])
                 if not runs or runs[-1][0] != kind:
                     runs.append((kind, []))
                 runs[-1][1].append(p)

@@ -77,7 +77,7 @@ class Generator:
         return self.one(self.of_kind[kind])
 
     def some(self, items, most):
-        items = list(items)
+        items = sorted(items)
         return sorted(self.rng.sample(items, min(len(items), self.rng.randint(0, most))))
 
     # ---- whole expressions ----
@@ -276,6 +276,8 @@ class Generator:
                 'limit_ratio': lambda: self.one(('0.5', '-0.5', '0.1', '-0.9', '1', '0', '-1'))}[name]()
             if name not in ('count_values', 'limit_ratio') and self.chance(0.1):
                 parameter = self.scalar(depth - 1)
+            if name == 'count_values':
+                inner = 'round(%s, 0.01)' % inner if self.chance(0.7) else self.selector()
             arguments = '%s, %s' % (parameter, inner)
         if modifier and self.chance(0.4):
             return '%s(%s) %s' % (name, arguments, modifier)
@@ -387,7 +389,7 @@ class Generator:
         if by_value:
             return '%s(%s)' % (self.one(('sort', 'sort_desc')), inner)
         return '%s(%s%s)' % (self.one(('sort_by_label', 'sort_by_label_desc')), inner,
-                             ''.join(', "%s"' % x for x in self.some(self.focus.labels, 2) or ['job']))
+                             ''.join(', "%s"' % x for x in self.some(set(self.focus.labels) - {'le'}, 2) or ['job']))
 
     def absent(self, depth):
         if self.chance(0.5):
