@@ -203,7 +203,7 @@ def _plain(text):
     text = re.sub(r'^(invalid parameter "query": )\d+:\d+: (parse error: )?', r'\1', text or '')
     if text.startswith('found duplicate series'):
         text = re.sub(r'\{[^{}]*\}', '{}', text)
-    return text
+    return re.sub(r'(Scalar value [-+]?\d\.\d{9})\d*', r'\1', text)
 
 
 def _about_mixed(want, got):

@@ -190,7 +190,7 @@ def run(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--count', type=int, default=3000)
+    parser.add_argument('--count', type=int, default=8000)
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--only', type=int, help='this one expression')
     parser.add_argument('--data', help='a file with the data: read, or written when it does not exist')
