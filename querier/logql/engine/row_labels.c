@@ -1,0 +1,202 @@
+#include "querier/logql/engine/row_labels.h"
+
+/* ---- lists ---- */
+
+static LabelPair *find(const RowList *list, Str name) {
+    for (size_t i = 0; i < list->count; i++)
+        if (str_equal(list->pairs[i].name, name)) return &list->pairs[i];
+    return NULL;
+}
+
+static void append(RowLabels *labels, RowList *list, Str name, Str value) {
+    if (list->count == ROW_LABELS_MAX) return;
+    if (list->count == list->capacity) {
+        size_t more = MAX(list->capacity * 2, 16);
+        LabelPair *pairs = arena_grow(labels->arena, list->pairs, list->capacity * sizeof *pairs,
+                                      more * sizeof *pairs);
+
+        if (pairs == NULL) {
+            labels->failed = true;
+            return;
+        }
+        list->pairs = pairs;
+        list->capacity = more;
+    }
+    list->pairs[list->count++] = (LabelPair){name, value};
+}
+
+static void take_out(RowList *list, Str name) {
+    LabelPair *pair = find(list, name);
+
+    if (pair == NULL) return;
+    memmove(pair, pair + 1, (size_t)(list->pairs + list->count - pair - 1) * sizeof *pair);
+    list->count--;
+}
+
+/* ---- an entry ---- */
+
+static Str with_suffix(RowLabels *labels, Str name) {
+    Str longer = str_format(labels->scratch, STR_FMT "_extracted", STR_ARG(name));
+
+    if (longer.ptr == NULL) labels->failed = true;
+    return longer.ptr == NULL ? name : longer;
+}
+
+void row_labels_begin(RowLabels *labels, LabelPairs base, LabelPairs metadata) {
+    for (size_t c = 0; c < ROW_CATEGORIES; c++) labels->add[c].count = 0;
+    labels->deleted.count = labels->extracted.count = 0;
+    labels->error = labels->details = (Str){"", 0};
+    labels->touched = false;
+    labels->base = base;
+    if (arena_used(labels->scratch) > 0) arena_reset(labels->scratch);
+    for (size_t i = 0; i < metadata.count; i++) {
+        Str name = metadata.pairs[i].name;
+
+        if (str_equal(name, ROW_ERROR)) {
+            labels->error = metadata.pairs[i].value;
+            labels->touched = true;
+        } else if (str_equal(name, ROW_ERROR_DETAILS)) {
+            labels->details = metadata.pairs[i].value;
+            labels->touched = true;
+        } else if (row_labels_base_has(labels, name)) {
+            append(labels, &labels->add[ROW_METADATA], with_suffix(labels, name),
+                   metadata.pairs[i].value);
+            labels->touched = true;
+        } else {
+            append(labels, &labels->add[ROW_METADATA], name, metadata.pairs[i].value);
+        }
+    }
+}
+
+bool row_labels_base_has(const RowLabels *labels, Str name) {
+    for (size_t i = 0; i < labels->base.count; i++)
+        if (str_equal(labels->base.pairs[i].name, name)) return true;
+    return false;
+}
+
+bool row_labels_get(RowLabels *labels, Str name, Str *value) {
+    for (size_t c = 0; c < ROW_CATEGORIES; c++) {
+        const LabelPair *pair = find(&labels->add[c], name);
+
+        if (pair == NULL) continue;
+        *value = pair->value;
+        return true;
+    }
+    *value = (Str){"", 0};
+    if (find(&labels->deleted, name) != NULL) return false;
+    *value = labels_get(labels->base, name);
+    return value->len > 0;
+}
+
+void row_labels_set(RowLabels *labels, RowCategory category, Str name, Str value) {
+    LabelPair *pair;
+
+    labels->touched = true;
+    if (category == ROW_PARSED) take_out(&labels->add[ROW_METADATA], name);
+    if (category != ROW_STREAM) take_out(&labels->add[ROW_STREAM], name);
+    for (size_t c = category + 1; c < ROW_CATEGORIES; c++)
+        if (find(&labels->add[c], name) != NULL) return;
+    pair = find(&labels->add[category], name);
+    if (pair != NULL) {
+        pair->value = value;
+        return;
+    }
+    append(labels, &labels->add[category], name, value);
+    if (category == ROW_PARSED && find(&labels->extracted, name) == NULL)
+        append(labels, &labels->extracted, name, (Str){"", 0});
+}
+
+void row_labels_delete(RowLabels *labels, Str name) {
+    labels->touched = true;
+    for (size_t c = 0; c < ROW_CATEGORIES; c++) take_out(&labels->add[c], name);
+    if (find(&labels->deleted, name) == NULL) append(labels, &labels->deleted, name, (Str){"", 0});
+}
+
+void row_labels_fail(RowLabels *labels, Str error, Str details) {
+    labels->touched = true;
+    labels->error = error;
+    if (details.len > 0) labels->details = details;
+    if (labels->hints->preserve_errors)
+        row_labels_set(labels, ROW_PARSED, ROW_PRESERVE, STR("true"));
+}
+
+/* ---- parsers ---- */
+
+Str row_labels_parsed_name(RowLabels *labels, Str name) {
+    if (!row_labels_base_has(labels, name) && find(&labels->add[ROW_METADATA], name) == NULL)
+        return name;
+    return with_suffix(labels, name);
+}
+
+static bool is_required(const RowHints *hints, Str name) {
+    for (size_t i = 0; i < hints->required_count; i++)
+        if (str_equal(hints->required[i], name)) return true;
+    return hints->required_count == 0;
+}
+
+bool row_labels_wants(const RowLabels *labels, Str name) {
+    return is_required(labels->hints, name) && find(&labels->extracted, name) == NULL;
+}
+
+bool row_labels_wants_prefix(const RowLabels *labels, Str prefix) {
+    const RowHints *hints = labels->hints;
+
+    for (size_t i = 0; i < hints->required_count; i++)
+        if (str_starts_with(hints->required[i], prefix)) return true;
+    return hints->required_count == 0;
+}
+
+bool row_labels_enough(const RowLabels *labels) {
+    const RowHints *hints = labels->hints;
+
+    if (hints->no_labels) return true;
+    if (hints->required_count == 0 || labels->extracted.count < hints->required_count) return false;
+    for (size_t i = 0; i < hints->required_count; i++)
+        if (find(&labels->extracted, hints->required[i]) == NULL) return false;
+    return true;
+}
+
+/* ---- the outcome ---- */
+
+/* The stream's labels that nothing hides, with the values they have now. */
+static size_t list_stream(const RowLabels *labels, LabelPair *out) {
+    size_t n = 0;
+
+    for (size_t i = 0; i < labels->base.count; i++) {
+        LabelPair pair = labels->base.pairs[i];
+        const LabelPair *changed = find(&labels->add[ROW_STREAM], pair.name);
+
+        if (find(&labels->deleted, pair.name) != NULL ||
+            find(&labels->add[ROW_METADATA], pair.name) != NULL ||
+            find(&labels->add[ROW_PARSED], pair.name) != NULL)
+            continue;
+        if (changed != NULL) pair.value = changed->value;
+        out[n++] = pair;
+    }
+    return n;
+}
+
+bool row_labels_sorted(RowLabels *labels, RowSorted *out) {
+    const RowList *parsed = &labels->add[ROW_PARSED], *metadata = &labels->add[ROW_METADATA];
+    size_t most = labels->base.count + parsed->count + metadata->count + 2, n;
+    LabelPair *pairs = ARENA_ARRAY(labels->scratch, LabelPair, most);
+
+    if (pairs == NULL) {
+        labels->failed = true;
+        return false;
+    }
+    n = list_stream(labels, pairs);
+    out->categories[ROW_STREAM] = (LabelPairs){pairs, n};
+    pairs += n;
+    if (metadata->count > 0) memcpy(pairs, metadata->pairs, metadata->count * sizeof *pairs);
+    labels_sort(pairs, metadata->count);
+    out->categories[ROW_METADATA] = (LabelPairs){pairs, metadata->count};
+    pairs += metadata->count;
+    n = parsed->count;
+    if (n > 0) memcpy(pairs, parsed->pairs, n * sizeof *pairs);
+    if (labels->error.len > 0) pairs[n++] = (LabelPair){ROW_ERROR, labels->error};
+    if (labels->details.len > 0) pairs[n++] = (LabelPair){ROW_ERROR_DETAILS, labels->details};
+    labels_sort(pairs, n);
+    out->categories[ROW_PARSED] = (LabelPairs){pairs, n};
+    return true;
+}

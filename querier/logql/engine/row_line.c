@@ -1,0 +1,140 @@
+/*
+ * row_line.c: line filters.
+ */
+#include "querier/logql/engine/row_stage.h"
+
+typedef enum ChoiceKind { CHOICE_TEXT, CHOICE_REGEX, CHOICE_PATTERN, CHOICE_IP } ChoiceKind;
+
+typedef struct Choice {
+    ChoiceKind kind;
+    Str text;
+    const Regex *regex;
+    RowParts parts;
+    RowIp ip;
+} Choice;
+
+typedef struct Term {
+    Choice *choices;
+    size_t count;
+    bool negated;
+} Term;
+
+typedef struct LineFilter {
+    Term *terms;
+    size_t count;
+} LineFilter;
+
+/* Text in order, no capture empty, and nothing left over but for a capture at the end. */
+static bool pattern_matches(const RowParts *parts, Str line) {
+    size_t off = 0;
+
+    if (line.len == 0 || parts->count == 0) return line.len == 0 && parts->count == 0;
+    for (size_t i = 0; i < parts->count; i++) {
+        Str text = parts->parts[i].text;
+        const char *found;
+        size_t skipped;
+
+        if (parts->parts[i].capture) continue;
+        found = memmem(line.ptr + off, line.len - off, text.ptr, text.len);
+        if (found == NULL) return false;
+        skipped = (size_t)(found - line.ptr) - off;
+        if (i != 0 && skipped == 0) return false;
+        off += skipped + text.len;
+    }
+    return parts->parts[parts->count - 1].capture == (off != line.len);
+}
+
+static bool choice_matches(const Choice *choice, Str line) {
+    switch (choice->kind) {
+    case CHOICE_TEXT:
+        return choice->text.len == 0 ||
+               memmem(line.ptr, line.len, choice->text.ptr, choice->text.len) != NULL;
+    case CHOICE_REGEX:
+        return regex_matches(choice->regex, line);
+    case CHOICE_PATTERN:
+        return pattern_matches(&choice->parts, line);
+    case CHOICE_IP:
+        return row_ip_in_text(&choice->ip, line);
+    }
+    return false;
+}
+
+static bool run_filter(const RowStage *stage, RowRun *run) {
+    const LineFilter *filter = stage->data;
+
+    for (size_t t = 0; t < filter->count; t++) {
+        const Term *term = &filter->terms[t];
+        bool any = false;
+
+        for (size_t i = 0; i < term->count && !any; i++)
+            any = choice_matches(&term->choices[i], run->line);
+        if (any == term->negated) return false;
+    }
+    return true;
+}
+
+/* ---- compiling ---- */
+
+static ErrCode compile_pattern(Arena *arena, Choice *choice, Error *err) {
+    if (!row_pattern_parts(arena, choice->text, &choice->parts)) return logql_out_of_memory(err);
+    for (size_t i = 0; i < choice->parts.count; i++) {
+        const RowPart *part = &choice->parts.parts[i];
+
+        if (part->capture && i > 0 && part[-1].capture)
+            return error_set(err, ERR_INVALID,
+                             "found consecutive capture '<%.*s><%.*s>': invalid expression",
+                             part[-1].text.len == 0 ? 1 : (int)part[-1].text.len,
+                             part[-1].text.len == 0 ? "_" : part[-1].text.ptr,
+                             part->text.len == 0 ? 1 : (int)part->text.len,
+                             part->text.len == 0 ? "_" : part->text.ptr);
+    }
+    for (size_t i = 0; i < choice->parts.count; i++)
+        if (choice->parts.parts[i].capture && choice->parts.parts[i].text.len > 0)
+            return error_set(err, ERR_INVALID,
+                             "named captures are not allowed: found '<" STR_FMT ">'",
+                             STR_ARG(choice->parts.parts[i].text));
+    return ERR_OK;
+}
+
+static ErrCode compile_choice(Arena *arena, LogqlLineOp op, const LogqlLineChoice *from,
+                              Choice *choice, Error *err) {
+    choice->text = from->text;
+    if (from->ip) {
+        choice->kind = CHOICE_IP;
+        if (op != LOGQL_LINE_CONTAINS && op != LOGQL_LINE_CONTAINS_NOT)
+            return error_set(err, ERR_INVALID, "ip: invalid operation");
+        return row_ip_parse(from->text, &choice->ip, err);
+    }
+    if (op == LOGQL_LINE_REGEX || op == LOGQL_LINE_REGEX_NOT) {
+        choice->kind = CHOICE_REGEX;
+        return row_regex_new(arena, from->text, &choice->regex, err);
+    }
+    if (op == LOGQL_LINE_PATTERN || op == LOGQL_LINE_PATTERN_NOT) {
+        choice->kind = CHOICE_PATTERN;
+        return compile_pattern(arena, choice, err);
+    }
+    return ERR_OK;
+}
+
+ErrCode row_line_filter(Arena *arena, const LogqlLineTerm *terms, size_t count, RowStage *out,
+                        Error *err) {
+    LineFilter *filter = ARENA_NEW(arena, LineFilter);
+
+    if (filter == NULL) return logql_out_of_memory(err);
+    filter->terms = ARENA_ARRAY(arena, Term, count);
+    if (filter->terms == NULL) return logql_out_of_memory(err);
+    for (size_t t = 0; t < count; t++) {
+        Term *term = &filter->terms[filter->count++];
+
+        term->negated = terms[t].op == LOGQL_LINE_CONTAINS_NOT ||
+                        terms[t].op == LOGQL_LINE_REGEX_NOT ||
+                        terms[t].op == LOGQL_LINE_PATTERN_NOT;
+        term->choices = ARENA_ARRAY(arena, Choice, terms[t].choice_count);
+        if (term->choices == NULL) return logql_out_of_memory(err);
+        for (size_t i = 0; i < terms[t].choice_count; i++)
+            TRY(compile_choice(arena, terms[t].op, &terms[t].choices[i],
+                               &term->choices[term->count++], err));
+    }
+    *out = (RowStage){run_filter, filter};
+    return ERR_OK;
+}

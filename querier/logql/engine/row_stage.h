@@ -1,0 +1,71 @@
+#pragma once
+/*
+ * row_stage.h: compiled stages, and what they work on.
+ */
+#include "querier/logql/engine/row_labels.h"
+#include "querier/logql/engine/rows.h"
+
+/* One worker's entry. */
+typedef struct RowRun {
+    RowLabels labels;
+    Arena *arena; /* of the worker */
+    int64_t time_ns;
+    Str line;
+} RowRun;
+
+typedef struct RowStage RowStage;
+struct RowStage {
+    /* False: the entry is left out. */
+    bool (*run)(const RowStage *stage, RowRun *run);
+    const void *data; /* immutable; what it is, `run` knows */
+};
+
+/* Compilers: into the query's arena. ERR_INVALID: what is wrong, without saying with which stage.
+ */
+MUST_USE ErrCode row_line_filter(Arena *arena, const LogqlLineTerm *terms, size_t count,
+                                 RowStage *out, Error *err);
+MUST_USE ErrCode row_label_filter(Arena *arena, const LogqlLabelFilter *filter, RowStage *out,
+                                  Error *err);
+MUST_USE ErrCode row_json(Arena *arena, const LogqlStage *stage, RowStage *out, Error *err);
+MUST_USE ErrCode row_unpack(RowStage *out);
+MUST_USE ErrCode row_logfmt(Arena *arena, const LogqlStage *stage, RowStage *out, Error *err);
+MUST_USE ErrCode row_regexp(Arena *arena, Str expression, RowStage *out, Error *err);
+MUST_USE ErrCode row_pattern(Arena *arena, Str pattern, RowStage *out, Error *err);
+MUST_USE ErrCode row_decolorize(Arena *arena, RowStage *out, Error *err);
+MUST_USE ErrCode row_drop_keep(const LogqlStage *stage, RowStage *out);
+MUST_USE ErrCode row_line_format(Arena *arena, Str text, RowStage *out, Error *err);
+MUST_USE ErrCode row_label_format(Arena *arena, const LogqlStage *stage, RowStage *out, Error *err);
+
+/* The next label that a template names, from *at on. False: no more. */
+bool row_template_field(Str text, size_t *at, Str *name);
+
+/* A regex that goes with the arena. */
+MUST_USE ErrCode row_regex_new(Arena *arena, Str expression, const Regex **out, Error *err);
+
+/* row_ip.c: an address, a range or a network. */
+typedef struct RowIp {
+    uint8_t low[16], high[16]; /* inclusive; IPv4 in the last four bytes */
+    bool v6;
+} RowIp;
+MUST_USE ErrCode row_ip_parse(Str pattern, RowIp *out, Error *err);
+bool row_ip_in_text(const RowIp *ip, Str text); /* any address in it is one of those */
+
+/* row_text.c */
+/* Letters, digits and _ as they are, others as _; a digit in front gets one too. In `arena` unless
+ * nothing had to change. Empty: nothing is left. NULL ptr: out of memory. */
+Str row_label_name(Arena *arena, Str key);
+/* Spaces for what is no UTF-8, or U+FFFD. */
+Str row_clean_text(Arena *arena, Str text);
+/* The text between a JSON string's quotes; false: an escape is wrong. */
+bool row_json_unescape(Arena *arena, Str text, Str *out);
+
+/* A pattern of <captures> and text between them. */
+typedef struct RowPart {
+    Str text; /* or a capture's name; empty: <_> */
+    bool capture;
+} RowPart;
+typedef struct RowParts {
+    RowPart *parts;
+    size_t count;
+} RowParts;
+MUST_USE bool row_pattern_parts(Arena *arena, Str pattern, RowParts *out);
