@@ -46,6 +46,7 @@ struct App {
     IngesterSink sink;
     Gateway *gateway;
     Compactor *compactor;
+    Cors *cors;
     Querier *querier;
     Admin *admin;
     HttpServer *server;
@@ -213,6 +214,9 @@ static ErrCode open_querier(App *app, Error *err) {
         .experimental_off = !s->query_experimental_functions,
     };
 
+    if (cors_new(s->http_cors_origin, &app->cors, err) != ERR_OK)
+        return error_wrap(err, "http.cors_origin");
+    options.cors = app->cors;
     return querier_new(&options, &app->querier, err);
 }
 
@@ -346,6 +350,7 @@ void app_stop(App *app) {
     http_server_free(app->server);
     admin_free(app->admin);
     querier_free(app->querier);
+    cors_free(app->cors);
     gateway_free(app->gateway);
     pool_free(app->gateway_pool);
     if (app->ingester != NULL) ingester_close(app->ingester, true);

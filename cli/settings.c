@@ -71,6 +71,9 @@ static const ConfigSetting table[] = {
      "More connections than this are answered 503 and closed."},
     {"http.body_bytes_max", CONFIG_BYTES, FIELD(http_body_bytes_max), "64MiB", 1, 1e12, NULL, NULL,
      "Largest request body as sent; larger ones are answered 413."},
+    {"http.cors_origin", CONFIG_STR, FIELD(http_cors_origin), ".*", 0, 0, NULL, "REGEX",
+     "Web pages of which origins may read answers of the query APIs; all of the Origin header must "
+     "match. Empty: none."},
     {"shutdown.timeout", CONFIG_DURATION, FIELD(shutdown_timeout), "30s", 0, MS_MAX, NULL, NULL,
      "On SIGTERM, how long requests in flight may take to finish."},
 

@@ -33,6 +33,7 @@ typedef struct Settings {
     uint64_t http_loops;
     uint64_t http_connections_max;
     uint64_t http_body_bytes_max;
+    Str http_cors_origin;
     int64_t shutdown_timeout;
 
     uint64_t ingester_lanes;

@@ -2,6 +2,7 @@
 /*
  * querier.h: answers queries on the HTTP APIs that Grafana and its peers' clients speak.
  */
+#include "common/net/cors.h"
 #include "common/net/http.h"
 #include "common/tenant/tenant.h"
 #include "querier/fetch/fetch.h"
@@ -17,6 +18,7 @@ typedef struct QuerierOptions {
     int64_t lookback_ms;
     int64_t slow_ms; /* log queries that take longer; 0: none */
     bool experimental_off;
+    const Cors *cors; /* NULL: browsers of other origins may not read answers */
 } QuerierOptions;
 
 MUST_USE ErrCode querier_new(const QuerierOptions *options, Querier **out, Error *err);

@@ -9,6 +9,7 @@
 #include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/base/telemetry.h"
+#include "common/net/cors.h"
 #include "querier/api/internal.h"
 
 enum { TENANTS_MAX = 64, RESPONSE_BYTES_MAX = 1 << 30 };
@@ -80,15 +81,28 @@ static const char *error_type_of(ErrCode code, int *status) {
     }
 }
 
+static void answer_text_error(HttpRequest *request, const Error *err) {
+    int status;
+
+    (void)error_type_of(err->code, &status);
+    if (err->code == ERR_LIMIT) status = 400; /* asking for less is what helps */
+    http_respond(request, status, "text/plain; charset=utf-8", str_of(err->text));
+}
+
 /* `evaluating`: what is wrong with the data or its labels is no fault of the request's form. */
-static void answer_error(HttpRequest *request, bool evaluating, const Error *err) {
-    CLEANUP_IN_PLACE(buf_done) Buf out;
+static void answer_error(HttpRequest *request, const ApiEndpoint *endpoint, bool evaluating,
+                         const Error *err) {
+    CLEANUP_IN_PLACE(buf_done) Buf out = {0};
     int status;
     ErrCode code = evaluating && err->code == ERR_INVALID ? ERR_LIMIT : err->code;
     const char *type = error_type_of(code, &status);
 
     if (err->code == ERR_RATE || err->code == ERR_UNAVAILABLE)
         http_set_header(request, "Retry-After", STR("1"));
+    if ((endpoint->flags & API_TEXT_ERRORS) != 0) {
+        answer_text_error(request, err);
+        return;
+    }
     buf_init(&out, KIB(64));
     buf_printf(&out, "{\"status\":\"error\",\"errorType\":\"%s\",\"error\":", type);
     json_append_string(&out, str_of(err->text));
@@ -114,14 +128,33 @@ static void log_slow(const ApiCall *call, double seconds) {
              LOG_U64("memory_peak", atomic_load(&((ApiCall *)call)->budget.peak)));
 }
 
+/* Each tenant with its own retention. */
+static const FetchTenant *fetch_tenants(const ApiCall *call) {
+    FetchTenant *out = ARENA_ARRAY(call->arena, FetchTenant, call->tenant_count);
+    const QuerierOptions *options = &call->querier->options;
+
+    for (size_t i = 0; out != NULL && i < call->tenant_count; i++) {
+        TenantLimits limits;
+
+        tenants_limits(options->tenants, call->tenants[i], &limits);
+        out[i] = (FetchTenant){call->tenants[i], INT64_MIN};
+        if (limits.retention_metrics_ms > 0)
+            out[i].keep_from_ms = clock_now_ms(options->clock) - limits.retention_metrics_ms;
+    }
+    return out;
+}
+
 static ErrCode prepare(ApiCall *call, Error *err) {
     Querier *querier = call->querier;
+    const FetchTenant *tenants;
     int64_t timeout_ms, asked_ms;
 
     call->arena = arena_new(0, &call->budget);
     call->query.symbols = symbols_new(call->arena);
-    call->source = fetch_source_new(&querier->options.fetch, call->tenants, call->tenant_count,
-                                    api_retention_start(call), &call->stats, call->arena);
+    tenants = fetch_tenants(call);
+    if (tenants == NULL) return api_out_of_memory(err);
+    call->source = fetch_source_new(&querier->options.fetch, tenants, call->tenant_count,
+                                    &call->stats, call->arena);
     if (call->query.symbols == NULL || call->source == NULL) return api_out_of_memory(err);
     timeout_ms = call->limits.query_timeout_ms;
     TRY(api_duration_param(call, "timeout", 0, &asked_ms, err));
@@ -156,11 +189,16 @@ static void run_call(void *context) {
     /* What points into heads and pages goes before the answer does: it may be the last to hold
      * them, and the client need not wait for that, but nothing may touch the call afterwards. */
     arena_free(call->arena);
-    if (code != ERR_OK) {
+    if (call->streaming) {
+        if (code == ERR_OK)
+            http_respond_end(call->request);
+        else
+            http_respond_abort(call->request);
+    } else if (code != ERR_OK) {
         err.code = code;
-        answer_error(call->request, call->evaluating, &err);
+        answer_error(call->request, call->endpoint, call->evaluating, &err);
     } else {
-        http_respond_buf(call->request, 200, "application/json", &out);
+        http_respond_buf(call->request, 200, call->content_type, &out);
     }
     scheduler_finished(&task);
 }
@@ -214,8 +252,6 @@ static void read_limits(ApiCall *call) {
                                                  (uint64_t)MAX(one.query_timeout_ms, 0));
         all->query_range_ms_max = (int64_t)tighter((uint64_t)MAX(all->query_range_ms_max, 0),
                                                    (uint64_t)MAX(one.query_range_ms_max, 0));
-        all->retention_metrics_ms = (int64_t)tighter((uint64_t)MAX(all->retention_metrics_ms, 0),
-                                                     (uint64_t)MAX(one.retention_metrics_ms, 0));
     }
 }
 
@@ -224,11 +260,17 @@ static void handle(HttpRequest *request, void *context) {
     ApiCall *call = ARENA_NEW(http_arena(request), ApiCall);
     Error err = {0};
 
-    if (call == NULL) {
-        error_set(&err, ERR_UNAVAILABLE, "out of memory");
-        answer_error(request, false, &err);
+    cors_apply(endpoint->querier->options.cors, request);
+    if (http_method(request) == HTTP_OPTIONS_) {
+        http_respond(request, 204, NULL, STR(""));
         return;
     }
+    if (call == NULL) {
+        error_set(&err, ERR_UNAVAILABLE, "out of memory");
+        answer_error(request, endpoint->endpoint, false, &err);
+        return;
+    }
+    call->content_type = "application/json";
     call->querier = endpoint->querier;
     call->endpoint = endpoint->endpoint;
     call->request = request;
@@ -236,7 +278,7 @@ static void handle(HttpRequest *request, void *context) {
     call->task.run = run_call;
     call->task.what = call;
     if (read_tenants(call, &err) != ERR_OK) {
-        answer_error(request, false, &err);
+        answer_error(request, endpoint->endpoint, false, &err);
         return;
     }
     read_limits(call);
@@ -244,15 +286,14 @@ static void handle(HttpRequest *request, void *context) {
                 endpoint->querier->options.queries);
     if (scheduler_submit(endpoint->querier->scheduler, call->tenants[0],
                          call->limits.query_concurrency_max, &call->task, &err) != ERR_OK)
-        answer_error(request, false, &err);
+        answer_error(request, endpoint->endpoint, false, &err);
 }
 
 /* ---- the querier ---- */
 
 static const ApiEndpoint *const endpoint_lists[] = {
-    api_query_endpoints,
-    api_series_endpoints,
-    api_status_endpoints,
+    api_query_endpoints, api_series_endpoints,   api_status_endpoints,
+    api_read_endpoints,  api_federate_endpoints,
 };
 
 static size_t count_endpoints(void) {
@@ -310,8 +351,9 @@ void querier_register(Querier *querier, HttpServer *server) {
             for (size_t p = 0; p < ARRAY_LEN(prefixes); p++) {
                 char path[128];
 
-                snprintf(path, sizeof path, "%s/api/v1%s", prefixes[p], e->path);
-                HttpRoute route = {.methods = e->methods,
+                snprintf(path, sizeof path, "%s%s%s", prefixes[p],
+                         (e->flags & API_AT_ROOT) != 0 ? "" : "/api/v1", e->path);
+                HttpRoute route = {.methods = e->methods | HTTP_OPTIONS_,
                                    .path = path,
                                    .handle = handle,
                                    .context = context,

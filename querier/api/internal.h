@@ -14,7 +14,13 @@ typedef struct ApiEndpoint {
     unsigned methods;
     const char *path; /* below /api/v1 */
     ErrCode (*run)(ApiCall *call, Buf *out, Error *err);
+    unsigned flags; /* ApiFlags */
 } ApiEndpoint;
+
+typedef enum ApiFlags {
+    API_TEXT_ERRORS = 1, /* as text/plain, for callers that are no browsers */
+    API_AT_ROOT = 2,     /* `path` is not below /api/v1 */
+} ApiFlags;
 
 struct Querier {
     QuerierOptions options;
@@ -42,7 +48,9 @@ struct ApiCall {
     BlockStats stats;
     SeriesSource *source;
     uint64_t started_ns;
-    bool evaluating; /* what is invalid from here on is the data, not the request */
+    const char *content_type; /* application/json unless `run` says otherwise */
+    bool streaming;           /* `run` has begun to answer by itself */
+    bool evaluating;          /* what is invalid from here on is the data, not the request */
 };
 
 /* `name` missing: false. */
@@ -65,7 +73,6 @@ MUST_USE ErrCode api_match_params(ApiCall *call, int64_t min_ms, int64_t max_ms,
 /* `start` and `end` of series and label calls: everything when absent. */
 MUST_USE ErrCode api_range_params(const ApiCall *call, int64_t *min_ms, int64_t *max_ms,
                                   Error *err);
-int64_t api_retention_start(const ApiCall *call);
 
 /* {"status":"success","data": ... } around what the endpoint writes. */
 void api_begin_data(Buf *out);
@@ -78,3 +85,5 @@ void api_write_labels(Buf *out, const Symbols *symbols, LabelSet labels);
 extern const ApiEndpoint api_query_endpoints[];
 extern const ApiEndpoint api_series_endpoints[];
 extern const ApiEndpoint api_status_endpoints[];
+extern const ApiEndpoint api_read_endpoints[];
+extern const ApiEndpoint api_federate_endpoints[];

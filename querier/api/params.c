@@ -116,12 +116,6 @@ ErrCode api_u64_param(const ApiCall *call, const char *name, uint64_t fallback, 
     return bad_param(name, text, "a valid limit", err);
 }
 
-int64_t api_retention_start(const ApiCall *call) {
-    int64_t retention = call->limits.retention_metrics_ms;
-
-    return retention <= 0 ? INT64_MIN : clock_now_ms(call->querier->options.clock) - retention;
-}
-
 ErrCode api_range_params(const ApiCall *call, int64_t *min_ms, int64_t *max_ms, Error *err) {
     TRY(api_time_param(call, "start", INT64_MIN, min_ms, err));
     TRY(api_time_param(call, "end", INT64_MAX, max_ms, err));

@@ -230,8 +230,8 @@ static ErrCode run_exemplars(ApiCall *call, Buf *out, Error *err) {
 }
 
 const ApiEndpoint api_query_endpoints[] = {
-    {HTTP_GET_ | HTTP_POST_, "/query", run_query},
-    {HTTP_GET_ | HTTP_POST_, "/query_range", run_query_range},
-    {HTTP_GET_ | HTTP_POST_, "/query_exemplars", run_exemplars},
-    {0, NULL, NULL},
+    {HTTP_GET_ | HTTP_POST_, "/query", run_query, 0},
+    {HTTP_GET_ | HTTP_POST_, "/query_range", run_query_range, 0},
+    {HTTP_GET_ | HTTP_POST_, "/query_exemplars", run_exemplars, 0},
+    {0, NULL, NULL, 0},
 };

@@ -181,9 +181,9 @@ static ErrCode run_metadata(ApiCall *call, Buf *out, Error *err) {
 }
 
 const ApiEndpoint api_series_endpoints[] = {
-    {HTTP_GET_ | HTTP_POST_, "/labels", run_labels},
-    {HTTP_GET_ | HTTP_POST_, "/label/{name}/values", run_label_values},
-    {HTTP_GET_ | HTTP_POST_, "/series", run_series},
-    {HTTP_GET_, "/metadata", run_metadata},
-    {0, NULL, NULL},
+    {HTTP_GET_ | HTTP_POST_, "/labels", run_labels, 0},
+    {HTTP_GET_ | HTTP_POST_, "/label/{name}/values", run_label_values, 0},
+    {HTTP_GET_ | HTTP_POST_, "/series", run_series, 0},
+    {HTTP_GET_, "/metadata", run_metadata, 0},
+    {0, NULL, NULL, 0},
 };

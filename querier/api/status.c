@@ -346,16 +346,16 @@ static ErrCode run_active_series(ApiCall *call, Buf *out, Error *err) {
 }
 
 const ApiEndpoint api_status_endpoints[] = {
-    {HTTP_GET_, "/status/buildinfo", run_buildinfo},
-    {HTTP_GET_, "/status/runtimeinfo", run_runtimeinfo},
-    {HTTP_GET_, "/status/tsdb", run_tsdb},
-    {HTTP_GET_, "/targets", run_targets},
-    {HTTP_GET_, "/rules", run_rules},
-    {HTTP_GET_, "/alerts", run_alerts},
-    {HTTP_GET_ | HTTP_POST_, "/format_query", run_format_query},
-    {HTTP_GET_ | HTTP_POST_, "/parse_query", run_parse_query},
-    {HTTP_GET_ | HTTP_POST_, "/cardinality/label_names", run_cardinality_names},
-    {HTTP_GET_ | HTTP_POST_, "/cardinality/label_values", run_cardinality_values},
-    {HTTP_GET_ | HTTP_POST_, "/cardinality/active_series", run_active_series},
-    {0, NULL, NULL},
+    {HTTP_GET_, "/status/buildinfo", run_buildinfo, 0},
+    {HTTP_GET_, "/status/runtimeinfo", run_runtimeinfo, 0},
+    {HTTP_GET_, "/status/tsdb", run_tsdb, 0},
+    {HTTP_GET_, "/targets", run_targets, 0},
+    {HTTP_GET_, "/rules", run_rules, 0},
+    {HTTP_GET_, "/alerts", run_alerts, 0},
+    {HTTP_GET_ | HTTP_POST_, "/format_query", run_format_query, 0},
+    {HTTP_GET_ | HTTP_POST_, "/parse_query", run_parse_query, 0},
+    {HTTP_GET_ | HTTP_POST_, "/cardinality/label_names", run_cardinality_names, 0},
+    {HTTP_GET_ | HTTP_POST_, "/cardinality/label_values", run_cardinality_values, 0},
+    {HTTP_GET_ | HTTP_POST_, "/cardinality/active_series", run_active_series, 0},
+    {0, NULL, NULL, 0},
 };

@@ -14,10 +14,14 @@ typedef struct FetchOptions {
     HeadReader heads;
 } FetchOptions;
 
+typedef struct FetchTenant {
+    Str name;
+    int64_t keep_from_ms; /* what is older is past its retention, and not shown, compacted away or
+                           * not; INT64_MIN: shows all */
+} FetchTenant;
+
 /* `tenants`: one, or several for a federated query, whose series get the label __tenant_id__, which
  * matchers may then ask for; a label of that name they had already is original___tenant_id__.
- * `keep_from_ms`: older samples are past the tenants' retention and not shown, compacted away or
- * not; INT64_MIN shows all. Lives in `arena`, as do `stats`, which add up what the query read.
- * NULL: out of budget. */
-SeriesSource *fetch_source_new(const FetchOptions *options, const Str *tenants, size_t tenant_count,
-                               int64_t keep_from_ms, BlockStats *stats, Arena *arena);
+ * Lives in `arena`, as do `stats`, which add up what the query read. NULL: out of budget. */
+SeriesSource *fetch_source_new(const FetchOptions *options, const FetchTenant *tenants,
+                               size_t tenant_count, BlockStats *stats, Arena *arena);

@@ -7,9 +7,8 @@
 typedef struct FetchSource {
     SeriesSource source;
     FetchOptions options;
-    const Str *tenants;
+    const FetchTenant *tenants;
     size_t tenant_count;
-    int64_t keep_from_ms;
     BlockStats *stats;
 } FetchSource;
 
@@ -20,9 +19,12 @@ typedef struct FetchSource {
 /* A request, with what its matchers say of __tenant_id__ already done where tenants are many. */
 typedef struct Federated {
     SelectRequest request;
-    const Str *tenants;
+    const FetchTenant *tenants;
     size_t tenant_count;
 } Federated;
+
+/* The request without what the tenant's retention hides. */
+SelectRequest fetch_kept(const SelectRequest *request, const FetchTenant *tenant);
 
 MUST_USE ErrCode fetch_federate(const FetchSource *fetch, Arena *arena,
                                 const SelectRequest *request, Federated *out, Error *err);
@@ -31,6 +33,7 @@ MUST_USE ErrCode fetch_federate(const FetchSource *fetch, Arena *arena,
 typedef struct Part {
     MetricsSelection selection;
     Str tenant;
+    int64_t min_ms;                           /* what is older is not to be shown */
     const SelectedExemplar *const *exemplars; /* per series; NULL unless asked for */
     const size_t *exemplar_counts;
 } Part;
@@ -49,6 +52,7 @@ typedef struct FetchedSeries {
     const ChunkView **chunks;
     uint32_t chunk_count;
     uint32_t chunk_capacity;
+    int64_t min_ms;      /* what is older is not to be shown */
     uint32_t first_part; /* where exemplars are looked up */
     uint32_t first_index;
 } FetchedSeries;
@@ -57,7 +61,6 @@ typedef struct FetchedSet {
     LabelSet *labels;
     FetchedSeries *series;
     size_t count;
-    int64_t min_ms;
     int64_t max_ms;
 } FetchedSet;
 

@@ -158,6 +158,7 @@ static ErrCode merge_part(FetchSource *fetch, QueryContext *query, const Part *p
         }
         if (is_new) used += set.count;
         if (mapping != NULL) mapping[s] = index;
+        out->series[index].min_ms = part->min_ms; /* the same in all parts of a tenant */
         TRY(add_chunks(query->arena, &out->series[index], series, err));
     }
     return ERR_OK;

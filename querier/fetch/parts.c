@@ -67,10 +67,10 @@ static void block_job_run(void *context, size_t i) {
 }
 
 static ErrCode head_parts(FetchSource *fetch, QueryContext *query, const SelectRequest *request,
-                          bool exemplars, Str tenant, Parts *out, Error *err) {
+                          bool exemplars, const FetchTenant *tenant, Parts *out, Error *err) {
     const HeadReader *heads = &fetch->options.heads;
     HeadSelect select = {
-        .tenant = tenant,
+        .tenant = tenant->name,
         .matchers = request->matchers,
         .matcher_count = request->matcher_count,
         .min_ms = request->min_ms,
@@ -93,7 +93,8 @@ static ErrCode head_parts(FetchSource *fetch, QueryContext *query, const SelectR
     for (size_t s = 0; s < count; s++) {
         Part *part = &out->items[s];
 
-        *part = (Part){.selection = selections[s], .tenant = tenant};
+        *part =
+            (Part){.selection = selections[s], .tenant = tenant->name, .min_ms = request->min_ms};
         if (!exemplars) continue;
         size_t series_count = selections[s].series_count;
         const SelectedExemplar **items =
@@ -113,12 +114,12 @@ static ErrCode head_parts(FetchSource *fetch, QueryContext *query, const SelectR
 }
 
 static ErrCode block_parts_of(FetchSource *fetch, QueryContext *query, const SelectRequest *request,
-                              bool exemplars, Str tenant, const ManifestSnapshot *snapshot,
-                              Parts *out, Error *err) {
+                              bool exemplars, const FetchTenant *tenant,
+                              const ManifestSnapshot *snapshot, Parts *out, Error *err) {
     const ManifestEntry **entries;
     BlockJobs all = {fetch, query, request, exemplars, NULL};
 
-    TRY(manifest_find(snapshot, tenant, SIGNAL_METRICS, request->min_ms, request->max_ms,
+    TRY(manifest_find(snapshot, tenant->name, SIGNAL_METRICS, request->min_ms, request->max_ms,
                       query->arena, &entries, &out->count, err));
     out->items = ARENA_ARRAY(query->arena, Part, out->count);
     all.jobs = ARENA_ARRAY(query->arena, BlockJob, out->count);
@@ -127,7 +128,8 @@ static ErrCode block_parts_of(FetchSource *fetch, QueryContext *query, const Sel
     for (size_t i = 0; i < out->count; i++) {
         BlockJob *job = &all.jobs[i];
 
-        out->items[i].tenant = tenant;
+        out->items[i].tenant = tenant->name;
+        out->items[i].min_ms = request->min_ms;
         /* An arena serves one thread: each job has its own, charged to the same budget. */
         *job = (BlockJob){.entry = entries[i],
                           .arena = out->count == 1 ? query->arena
@@ -157,15 +159,22 @@ static ErrCode out_of_memory(Error *err) {
     return error_set(err, ERR_LIMIT, "the query's memory limit is reached");
 }
 
+SelectRequest fetch_kept(const SelectRequest *request, const FetchTenant *tenant) {
+    SelectRequest kept = *request;
+
+    kept.min_ms = MAX(kept.min_ms, tenant->keep_from_ms);
+    return kept;
+}
+
 ErrCode fetch_federate(const FetchSource *fetch, Arena *arena, const SelectRequest *request,
                        Federated *out, Error *err) {
     Matcher *matchers;
-    Str *tenants;
+    FetchTenant *tenants;
 
     *out = (Federated){*request, fetch->tenants, fetch->tenant_count};
     if (fetch->tenant_count <= 1) return ERR_OK;
     matchers = ARENA_ARRAY(arena, Matcher, request->matcher_count);
-    tenants = ARENA_ARRAY(arena, Str, fetch->tenant_count);
+    tenants = ARENA_ARRAY(arena, FetchTenant, fetch->tenant_count);
     if (matchers == NULL || tenants == NULL) return out_of_memory(err);
     memcpy(tenants, fetch->tenants, fetch->tenant_count * sizeof *tenants);
     out->request.matchers = matchers;
@@ -183,7 +192,7 @@ ErrCode fetch_federate(const FetchSource *fetch, Arena *arena, const SelectReque
             continue;
         }
         for (size_t t = 0; t < out->tenant_count; t++)
-            if (matcher_matches(matcher, tenants[t])) tenants[kept++] = tenants[t];
+            if (matcher_matches(matcher, tenants[t].name)) tenants[kept++] = tenants[t];
         out->tenant_count = kept;
     }
     return ERR_OK;
@@ -201,8 +210,9 @@ ErrCode fetch_parts(FetchSource *fetch, QueryContext *query, const SelectRequest
     blocks = ARENA_ARRAY(query->arena, Parts, federated.tenant_count);
     if (heads == NULL || blocks == NULL) return out_of_memory(err);
     for (size_t t = 0; t < federated.tenant_count; t++) {
-        TRY(head_parts(fetch, query, &federated.request, exemplars, federated.tenants[t], &heads[t],
-                       err));
+        SelectRequest kept = fetch_kept(&federated.request, &federated.tenants[t]);
+
+        TRY(head_parts(fetch, query, &kept, exemplars, &federated.tenants[t], &heads[t], err));
         count += heads[t].count;
     }
     snapshot = manifest_snapshot(fetch->options.manifest);
@@ -211,8 +221,10 @@ ErrCode fetch_parts(FetchSource *fetch, QueryContext *query, const SelectRequest
         return out_of_memory(err);
     }
     for (size_t t = 0; t < federated.tenant_count; t++) {
-        TRY(block_parts_of(fetch, query, &federated.request, exemplars, federated.tenants[t],
-                           snapshot, &blocks[t], err));
+        SelectRequest kept = fetch_kept(&federated.request, &federated.tenants[t]);
+
+        TRY(block_parts_of(fetch, query, &kept, exemplars, &federated.tenants[t], snapshot,
+                           &blocks[t], err));
         count += blocks[t].count;
     }
     out->items = ARENA_ARRAY(query->arena, Part, count);

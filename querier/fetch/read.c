@@ -370,7 +370,7 @@ ErrCode fetch_read(const SeriesSet *set, size_t i, SeriesScratch *scratch, Serie
             TRY(read_run(scratch, series, &samples, err));
         else
             TRY(read_pieces(scratch, series, &samples, err));
-        trim(&samples, fetched->min_ms, fetched->max_ms);
+        trim(&samples, series->min_ms, fetched->max_ms);
     }
     atomic_fetch_add_explicit(&scratch->query->samples_read,
                               samples.count + samples.histogram_count, memory_order_relaxed);

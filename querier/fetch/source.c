@@ -10,25 +10,16 @@ static ErrCode out_of_memory(Error *err) {
     return error_set(err, ERR_LIMIT, "the query's memory limit is reached");
 }
 
-static SelectRequest without_expired(const FetchSource *fetch, const SelectRequest *request) {
-    SelectRequest kept = *request;
-
-    kept.min_ms = MAX(kept.min_ms, fetch->keep_from_ms);
-    return kept;
-}
-
 static ErrCode source_select(SeriesSource *source, QueryContext *query,
                              const SelectRequest *request, SeriesSet *out, Error *err) {
     FetchSource *fetch = source->context;
     FetchedSet *set = ARENA_NEW(query->arena, FetchedSet);
-    SelectRequest kept = without_expired(fetch, request);
     Parts parts;
 
     if (set == NULL) return out_of_memory(err);
-    TRY(fetch_parts(fetch, query, &kept, false, &parts, err));
+    TRY(fetch_parts(fetch, query, request, false, &parts, err));
     TRY(fetch_merge(fetch, query, &parts, set, NULL, err));
-    set->min_ms = kept.min_ms;
-    set->max_ms = kept.max_ms;
+    set->max_ms = request->max_ms;
     *out = (SeriesSet){set->labels, set->count, fetch_read, set};
     return ERR_OK;
 }
@@ -147,10 +138,15 @@ static ErrCode labels_of(FetchSource *fetch, QueryContext *query, Str name, bool
     TRY(fetch_federate(fetch, query->arena, request, &federated, err));
     if (federated.request.matcher_count > 0)
         return labels_of_matching(fetch, query, name, tenants, request, out, err);
-    if (tenants)
-        return strings_add(query->arena, out, federated.tenants, federated.tenant_count, err);
-    for (size_t t = 0; t < federated.tenant_count; t++)
-        TRY(labels_of_all(fetch, query, federated.tenants[t], name, request, out, err));
+    for (size_t t = 0; t < federated.tenant_count; t++) {
+        const FetchTenant *tenant = &federated.tenants[t];
+        SelectRequest kept = fetch_kept(request, tenant);
+
+        if (tenants)
+            TRY(strings_add(query->arena, out, &tenant->name, 1, err));
+        else
+            TRY(labels_of_all(fetch, query, tenant->name, name, &kept, out, err));
+    }
     return ERR_OK;
 }
 
@@ -172,11 +168,8 @@ static ErrCode source_labels(SeriesSource *source, QueryContext *query, Str name
     Strings strings = {0};
 
     if (federated && str_equal(name, TENANT_LABEL_OWN)) name = TENANT_LABEL;
-    for (size_t r = 0; r < request_count; r++) {
-        SelectRequest kept = without_expired(fetch, &requests[r]);
-
-        TRY(labels_of(fetch, query, name, tenants, &kept, &strings, err));
-    }
+    for (size_t r = 0; r < request_count; r++)
+        TRY(labels_of(fetch, query, name, tenants, &requests[r], &strings, err));
     if (federated && name.len == 0) TRY(federate_names(query, &strings, err));
     sort_unique(&strings);
     *out = strings.items;
@@ -235,9 +228,7 @@ static ErrCode source_exemplars(SeriesSource *source, QueryContext *query,
     size_t *counts, used = 0;
     ExemplarSeries *series;
 
-    SelectRequest kept = without_expired(fetch, request);
-
-    TRY(fetch_parts(fetch, query, &kept, true, &parts, err));
+    TRY(fetch_parts(fetch, query, request, true, &parts, err));
     TRY(fetch_merge(fetch, query, &parts, &set, &mapping, err));
     counts = ARENA_ARRAY(query->arena, size_t, set.count);
     series = ARENA_ARRAY(query->arena, ExemplarSeries, set.count);
@@ -260,7 +251,8 @@ static ErrCode source_exemplars(SeriesSource *source, QueryContext *query,
                 const SelectedExemplar *from = &parts.items[p].exemplars[s][e];
                 Exemplar *to = &items[i][counts[i]];
 
-                if (from->time_ms < kept.min_ms || from->time_ms > kept.max_ms) continue;
+                if (from->time_ms < parts.items[p].min_ms || from->time_ms > request->max_ms)
+                    continue;
                 *to = (Exemplar){.time_ms = from->time_ms, .value = from->value};
                 TRY(exemplar_labels(query, from->labels, &to->labels, err));
                 counts[i]++;
@@ -328,10 +320,11 @@ static ErrCode source_metadata(SeriesSource *source, QueryContext *query, Str me
         MetadataItem *items;
         size_t count, entry_count;
 
-        TRY(heads->metadata(heads->context, fetch->tenants[t], query->arena, &items, &count, err));
+        TRY(heads->metadata(heads->context, fetch->tenants[t].name, query->arena, &items, &count,
+                            err));
         TRY(metadata_add(query->arena, &list, items, count, metric, err));
         snapshot = manifest_snapshot(fetch->options.manifest);
-        ErrCode code = manifest_find(snapshot, fetch->tenants[t], SIGNAL_METRICS, INT64_MIN,
+        ErrCode code = manifest_find(snapshot, fetch->tenants[t].name, SIGNAL_METRICS, INT64_MIN,
                                      INT64_MAX, query->arena, &entries, &entry_count, err);
         for (size_t i = 0; code == ERR_OK && i < entry_count; i++) {
             const Block *block;
@@ -339,7 +332,7 @@ static ErrCode source_metadata(SeriesSource *source, QueryContext *query, Str me
             code = block_open(fetch->options.cache, entries[i]->key, entries[i]->size, query->arena,
                               fetch->stats, &block, err);
             if (code == ERR_OK)
-                code = block_metrics_metadata_read(block, fetch->tenants[t], query->arena,
+                code = block_metrics_metadata_read(block, fetch->tenants[t].name, query->arena,
                                                    fetch->stats, &items, &count, err);
             if (code == ERR_OK) code = metadata_add(query->arena, &list, items, count, metric, err);
         }
@@ -359,15 +352,14 @@ static ErrCode source_metadata(SeriesSource *source, QueryContext *query, Str me
     return ERR_OK;
 }
 
-SeriesSource *fetch_source_new(const FetchOptions *options, const Str *tenants, size_t tenant_count,
-                               int64_t keep_from_ms, BlockStats *stats, Arena *arena) {
+SeriesSource *fetch_source_new(const FetchOptions *options, const FetchTenant *tenants,
+                               size_t tenant_count, BlockStats *stats, Arena *arena) {
     FetchSource *fetch = ARENA_NEW(arena, FetchSource);
 
     if (fetch == NULL) return NULL;
     fetch->options = *options;
     fetch->tenants = tenants;
     fetch->tenant_count = tenant_count;
-    fetch->keep_from_ms = keep_from_ms;
     fetch->stats = stats;
     fetch->source = (SeriesSource){
         .select = source_select,

@@ -309,24 +309,28 @@ static inline void scene_done(Scene *scene) {
     arena_free(scene->arena);
 }
 
-/* "a" or "a|b" */
+/* "a" or "a|b"; the last of them keeps from keep_from_ms on, the others all. */
 static inline void query_begin(Scene *scene, const char *tenants, int64_t keep_from_ms) {
     FetchOptions options = {
         .cache = scene->cache,
         .manifest = scene->manifest,
         .heads = {heads_select, heads_exemplars, heads_labels, heads_metadata, scene}};
-    Str *names, rest = str_of(tenants);
+    FetchTenant *names;
+    Str rest = str_of(tenants);
     size_t count = 0;
 
     query_end(scene);
     scene->query_arena = arena_new(0, NULL);
-    names = ARENA_ARRAY(scene->query_arena, Str, 8);
-    for (bool more = true; more;) more = str_cut(rest, '|', &names[count++], &rest);
+    names = ARENA_ARRAY(scene->query_arena, FetchTenant, 8);
+    for (bool more = true; more; count++) {
+        names[count].keep_from_ms = INT64_MIN;
+        more = str_cut(rest, '|', &names[count].name, &rest);
+    }
+    names[count - 1].keep_from_ms = keep_from_ms;
     memset(&scene->query, 0, sizeof scene->query);
     scene->query.arena = scene->query_arena;
     scene->query.symbols = symbols_new(scene->query_arena);
-    scene->source =
-        fetch_source_new(&options, names, count, keep_from_ms, &scene->stats, scene->query_arena);
+    scene->source = fetch_source_new(&options, names, count, &scene->stats, scene->query_arena);
     assert_non_null(scene->source);
 }
 

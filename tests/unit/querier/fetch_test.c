@@ -195,6 +195,21 @@ static void federated_series_say_whose_they_are(void **state) {
     scene_done(&scene);
 }
 
+static void each_tenant_of_a_federated_query_keeps_its_own_retention(void **state) {
+    Scene scene;
+
+    (void)state;
+    scene_make(&scene);
+    add_block(&scene, {"a", "up", NULL, 1000, 1, 0}, {"a", "up", NULL, 3000, 1, 0},
+              {"b", "gone", NULL, 1000, 2, 0}, {"b", "up", NULL, 1000, 2, 0},
+              {"b", "up", NULL, 3000, 2, 0});
+    query_begin(&scene, "a|b", 2000);
+    assert_selects(&scene, "__name__=~.+", 0, 9000,
+                   "up __tenant_id__=a 1000:1 3000:1 ; up __tenant_id__=b 3000:2 ; ");
+    assert_string_equal(labels_text(&scene, "__name__", "__name__=~.+", 0, 9000), "up");
+    scene_done(&scene);
+}
+
 static void matchers_of_the_tenant_label_choose_tenants(void **state) {
     Scene scene;
 
@@ -447,6 +462,7 @@ int main(void) {
         cmocka_unit_test(what_is_past_its_retention_is_not_shown),
         cmocka_unit_test(series_of_the_same_instants_have_the_same_times_id),
         cmocka_unit_test(federated_series_say_whose_they_are),
+        cmocka_unit_test(each_tenant_of_a_federated_query_keeps_its_own_retention),
         cmocka_unit_test(matchers_of_the_tenant_label_choose_tenants),
         cmocka_unit_test(a_label_that_looks_like_the_tenants_is_kept_under_another_name),
         cmocka_unit_test(label_names_and_values_are_sorted_and_each_is_there_once),
