@@ -48,6 +48,8 @@ def questions(seed, i, metrics):
                                       ('end', '%.3f' % (end / 1000)), ('step', '%g' % step)] + more, order, inner)]
     if rng.random() < 0.1:
         asked.append(('/api/v1/query', [('query', generator.instant_only())] + instant, None, None))
+    if rng.random() < 0.2:
+        asked += [(path, [('query', expression)], None, None) for path in ('/api/v1/format_query', '/api/v1/parse_query')]
     return asked
 
 
@@ -80,7 +82,7 @@ def check(connections, question, totals):
     want = prometheus.ask(method, path, parameters)
     got = moraine.ask(method, path, parameters)
     totals['asked'] += 1
-    totals['answered'] += b'"metric"' in want[1]
+    totals['answered'] += b'"metric"' in want[1] or b'"data":' in want[1] and b'"resultType"' not in want[1]
     why = compare.difference(want, got, order)
     if why is None and inner is not None and b'"metric"' in got[1]:
         why = compare.not_among(got, moraine.ask(method, path, [('query', inner)] + parameters[1:]))
@@ -172,7 +174,7 @@ def run(options):
         for key, value in in_processes(options, ports, metrics, share).items():
             total[key] = total.get(key, 0) + value
     moraine.stop()
-    print('%d series, %d expressions of seed %d, %d queries: %d with series in the answer, %d that '
+    print('%d series, %d expressions of seed %d, %d queries: %d with something in the answer, %d that '
           'Prometheus answers in several ways, %d different' % (
               len(series), len(indices), options.seed, total['asked'], total['answered'], total['varied'],
               total['failed']))
