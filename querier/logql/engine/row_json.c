@@ -10,20 +10,6 @@ enum { DEPTH_MAX = 100, KEY_BYTES_MAX = 4096 };
 
 /* ---- reading ---- */
 
-typedef enum ValueKind {
-    VALUE_STRING, /* text between the quotes, escapes as they are */
-    VALUE_NUMBER,
-    VALUE_BOOLEAN,
-    VALUE_NULL,
-    VALUE_OBJECT,
-    VALUE_ARRAY,
-} ValueKind;
-
-typedef struct Value {
-    ValueKind kind;
-    Str text;
-} Value;
-
 static void skip_spaces(Str *rest) {
     while (rest->len > 0 && (rest->ptr[0] == ' ' || rest->ptr[0] == '\n' || rest->ptr[0] == '\r' ||
                              rest->ptr[0] == '\t'))
@@ -70,7 +56,7 @@ static bool is_end(char c) {
     return c == ' ' || c == '\n' || c == '\r' || c == '\t' || c == ',' || c == '}' || c == ']';
 }
 
-static bool take_word(Str *rest, Value *out) {
+static bool take_word(Str *rest, RowJson *out) {
     size_t len = 0;
 
     while (len < rest->len && !is_end(rest->ptr[len])) len++;
@@ -78,61 +64,59 @@ static bool take_word(Str *rest, Value *out) {
     *rest = str_from(*rest, len);
     if (len == 0) return false;
     if (str_equal(out->text, STR("true")) || str_equal(out->text, STR("false")))
-        out->kind = VALUE_BOOLEAN;
+        out->kind = ROW_JSON_BOOLEAN;
     else if (str_equal(out->text, STR("null")))
-        out->kind = VALUE_NULL;
+        out->kind = ROW_JSON_NULL;
     else if (out->text.ptr[0] == '-' || isdigit((unsigned char)out->text.ptr[0]))
-        out->kind = VALUE_NUMBER;
+        out->kind = ROW_JSON_NUMBER;
     else
         return false;
     return true;
 }
 
-static bool take_value(Str *rest, Value *out) {
+bool row_json_value(Str *rest, RowJson *out) {
     skip_spaces(rest);
     if (rest->len == 0) return false;
     if (rest->ptr[0] == '"') {
-        out->kind = VALUE_STRING;
+        out->kind = ROW_JSON_STRING;
         *rest = str_from(*rest, 1);
         return take_string(rest, &out->text);
     }
     if (rest->ptr[0] == '{') {
-        out->kind = VALUE_OBJECT;
+        out->kind = ROW_JSON_OBJECT;
         return take_block(rest, '{', '}', &out->text);
     }
     if (rest->ptr[0] == '[') {
-        out->kind = VALUE_ARRAY;
+        out->kind = ROW_JSON_ARRAY;
         return take_block(rest, '[', ']', &out->text);
     }
     return take_word(rest, out);
 }
 
-typedef enum Step { STEP_FIELD, STEP_END, STEP_BROKEN } Step;
-
 /* The next key and value behind `{` or the last one. `first`: no comma is due. */
-static Step next_field(Str *rest, bool first, Arena *arena, Str *key, Value *value) {
+RowJsonStep row_json_field(Str *rest, bool first, Arena *arena, Str *key, RowJson *value) {
     skip_spaces(rest);
     if (!first) {
-        if (rest->len > 0 && rest->ptr[0] == '}') return STEP_END;
-        if (rest->len == 0 || rest->ptr[0] != ',') return STEP_BROKEN;
+        if (rest->len > 0 && rest->ptr[0] == '}') return ROW_JSON_END;
+        if (rest->len == 0 || rest->ptr[0] != ',') return ROW_JSON_BROKEN;
         *rest = str_from(*rest, 1);
         skip_spaces(rest);
     }
-    if (rest->len > 0 && rest->ptr[0] == '}') return STEP_END;
-    if (rest->len == 0 || rest->ptr[0] != '"') return STEP_BROKEN;
+    if (rest->len > 0 && rest->ptr[0] == '}') return ROW_JSON_END;
+    if (rest->len == 0 || rest->ptr[0] != '"') return ROW_JSON_BROKEN;
     *rest = str_from(*rest, 1);
-    if (!take_string(rest, key) || !row_json_unescape(arena, *key, key)) return STEP_BROKEN;
+    if (!take_string(rest, key) || !row_json_unescape(arena, *key, key)) return ROW_JSON_BROKEN;
     skip_spaces(rest);
-    if (rest->len == 0 || rest->ptr[0] != ':') return STEP_BROKEN;
+    if (rest->len == 0 || rest->ptr[0] != ':') return ROW_JSON_BROKEN;
     *rest = str_from(*rest, 1);
-    return take_value(rest, value) ? STEP_FIELD : STEP_BROKEN;
+    return row_json_value(rest, value) ? ROW_JSON_FIELD : ROW_JSON_BROKEN;
 }
 
-static Str text_of(Arena *arena, const Value *value) {
+static Str text_of(Arena *arena, const RowJson *value) {
     Str text;
 
-    if (value->kind == VALUE_NULL) return (Str){"", 0};
-    if (value->kind != VALUE_STRING) return value->text;
+    if (value->kind == ROW_JSON_NULL) return (Str){"", 0};
+    if (value->kind != ROW_JSON_STRING) return value->text;
     if (!row_json_unescape(arena, value->text, &text)) return (Str){"", 0};
     return row_clean_text(arena, text);
 }
@@ -163,7 +147,7 @@ static bool path_add(Path *path, Arena *scratch, Str key, size_t *before) {
     return true;
 }
 
-static void set_field(RowRun *run, const Path *path, const Value *value) {
+static void set_field(RowRun *run, const Path *path, const RowJson *value) {
     Str name = {path->bytes, path->len};
     RowLabels *labels = &run->labels;
 
@@ -181,18 +165,18 @@ static void set_field(RowRun *run, const Path *path, const Value *value) {
 static bool walk(RowRun *run, Str object, Path *path, unsigned depth, bool *enough) {
     Arena *scratch = run->labels.scratch;
     bool first = true;
-    Value value;
+    RowJson value;
     Str key;
 
     object = str_from(object, 1);
     for (;; first = false) {
-        Step step = next_field(&object, first, scratch, &key, &value);
+        RowJsonStep step = row_json_field(&object, first, scratch, &key, &value);
         size_t before;
 
-        if (step != STEP_FIELD) return step == STEP_END;
-        if (value.kind == VALUE_NULL || value.kind == VALUE_ARRAY) continue;
+        if (step != ROW_JSON_FIELD) return step == ROW_JSON_END;
+        if (value.kind == ROW_JSON_NULL || value.kind == ROW_JSON_ARRAY) continue;
         if (path_add(path, scratch, key, &before)) {
-            if (value.kind != VALUE_OBJECT)
+            if (value.kind != ROW_JSON_OBJECT)
                 set_field(run, path, &value);
             else if (depth < DEPTH_MAX &&
                      row_labels_wants_prefix(&run->labels, (Str){path->bytes, path->len}) &&
@@ -208,7 +192,7 @@ static bool walk(RowRun *run, Str object, Path *path, unsigned depth, bool *enou
 
 static void broken(RowRun *run) {
     row_labels_fail(&run->labels, STR("JSONParserErr"),
-                    STR("Value looks like object, but can't find closing '}' symbol"));
+                    STR("RowJson looks like object, but can't find closing '}' symbol"));
 }
 
 static bool run_json(const RowStage *stage, RowRun *run) {
@@ -243,9 +227,9 @@ typedef struct Expressions {
 } Expressions;
 
 /* Element `index` of an array. */
-static bool find_element(Str array, int64_t index, Value *out) {
+bool row_json_element(Str array, int64_t index, RowJson *out) {
     array = str_from(array, 1);
-    for (int64_t i = 0; take_value(&array, out); i++) {
+    for (int64_t i = 0; row_json_value(&array, out); i++) {
         if (i == index) return true;
         skip_spaces(&array);
         if (array.len == 0 || array.ptr[0] != ',') return false;
@@ -254,25 +238,26 @@ static bool find_element(Str array, int64_t index, Value *out) {
     return false;
 }
 
-static bool find_key(Str object, Arena *scratch, Str wanted, Value *out) {
+bool row_json_key(Str object, Arena *scratch, Str wanted, RowJson *out) {
     bool first = true;
     Str key;
 
     object = str_from(object, 1);
-    for (; next_field(&object, first, scratch, &key, out) == STEP_FIELD; first = false)
+    for (; row_json_field(&object, first, scratch, &key, out) == ROW_JSON_FIELD; first = false)
         if (str_equal(key, wanted)) return true;
     return false;
 }
 
-static bool find_value(const Wanted *wanted, Str line, Arena *scratch, Value *out) {
-    if (!take_value(&line, out)) return false;
+static bool find_value(const Wanted *wanted, Str line, Arena *scratch, RowJson *out) {
+    if (!row_json_value(&line, out)) return false;
     for (size_t i = 0; i < wanted->count; i++) {
         const PathStep *step = &wanted->steps[i];
 
         if (step->index >= 0) {
-            if (out->kind != VALUE_ARRAY || !find_element(out->text, step->index, out))
+            if (out->kind != ROW_JSON_ARRAY || !row_json_element(out->text, step->index, out))
                 return false;
-        } else if (out->kind != VALUE_OBJECT || !find_key(out->text, scratch, step->key, out)) {
+        } else if (out->kind != ROW_JSON_OBJECT ||
+                   !row_json_key(out->text, scratch, step->key, out)) {
             return false;
         }
     }
@@ -282,7 +267,7 @@ static bool find_value(const Wanted *wanted, Str line, Arena *scratch, Value *ou
 static bool run_expressions(const RowStage *stage, RowRun *run) {
     const Expressions *expressions = stage->data;
     RowLabels *labels = &run->labels;
-    Value value;
+    RowJson value;
     Str known;
 
     if (run->line.len == 0 || row_labels_enough(labels)) return true;
@@ -374,15 +359,15 @@ ErrCode row_json(Arena *arena, const LogqlStage *stage, RowStage *out, Error *er
 static bool unpack(RowRun *run, Str object, bool set, bool *packed, Str *entry) {
     RowLabels *labels = &run->labels;
     bool first = true;
-    Value value;
+    RowJson value;
     Str key, name;
 
     object = str_from(object, 1);
     for (;; first = false) {
-        Step step = next_field(&object, first, labels->scratch, &key, &value);
+        RowJsonStep step = row_json_field(&object, first, labels->scratch, &key, &value);
 
-        if (step != STEP_FIELD) return step == STEP_END;
-        if (value.kind != VALUE_STRING) continue;
+        if (step != ROW_JSON_FIELD) return step == ROW_JSON_END;
+        if (value.kind != ROW_JSON_STRING) continue;
         if (str_equal(key, STR("_entry"))) {
             if (!row_json_unescape(labels->scratch, value.text, entry)) return false;
             *packed = true;

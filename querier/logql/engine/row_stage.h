@@ -5,8 +5,22 @@
 #include "querier/logql/engine/row_labels.h"
 #include "querier/logql/engine/rows.h"
 
+/* Expressions that templates make as they run: the newest few stay compiled. */
+enum { ROW_REGEXES = 8 };
+typedef struct RowRegexes {
+    struct {
+        Buf pattern;
+        Regex *regex;
+    } slots[ROW_REGEXES];
+    unsigned next;
+} RowRegexes;
+/* Good until the next call. */
+MUST_USE ErrCode row_regexes_get(RowRegexes *regexes, Str pattern, const Regex **out, Error *err);
+void row_regexes_done(RowRegexes *regexes);
+
 /* One worker's entry. */
 typedef struct RowRun {
+    RowRegexes regexes;
     RowLabels labels;
     Arena *arena; /* of the worker */
     int64_t time_ns;
@@ -58,6 +72,27 @@ Str row_label_name(Arena *arena, Str key);
 Str row_clean_text(Arena *arena, Str text);
 /* The text between a JSON string's quotes; false: an escape is wrong. */
 bool row_json_unescape(Arena *arena, Str text, Str *out);
+
+/* row_json.c: JSON as it lies in a text. */
+typedef enum RowJsonKind {
+    ROW_JSON_STRING, /* text between the quotes, escapes as they are */
+    ROW_JSON_NUMBER,
+    ROW_JSON_BOOLEAN,
+    ROW_JSON_NULL,
+    ROW_JSON_OBJECT,
+    ROW_JSON_ARRAY,
+} RowJsonKind;
+typedef struct RowJson {
+    RowJsonKind kind;
+    Str text;
+} RowJson;
+typedef enum RowJsonStep { ROW_JSON_FIELD, ROW_JSON_END, ROW_JSON_BROKEN } RowJsonStep;
+bool row_json_value(Str *rest, RowJson *out);
+/* The next key and value behind `{` or the last one. `first`: no comma is due. */
+RowJsonStep row_json_field(Str *rest, bool first, Arena *arena, Str *key, RowJson *value);
+/* Element `index` of an array; a key's value of an object. False: there is none. */
+bool row_json_element(Str array, int64_t index, RowJson *out);
+bool row_json_key(Str object, Arena *scratch, Str wanted, RowJson *out);
 
 /* A pattern of <captures> and text between them. */
 typedef struct RowPart {

@@ -22,6 +22,35 @@ ErrCode row_regex_new(Arena *arena, Str expression, const Regex **out, Error *er
     return ERR_OK;
 }
 
+ErrCode row_regexes_get(RowRegexes *regexes, Str pattern, const Regex **out, Error *err) {
+    Regex *regex = NULL;
+    unsigned slot;
+
+    for (slot = 0; slot < ROW_REGEXES; slot++)
+        if (regexes->slots[slot].regex != NULL &&
+            str_equal(buf_str(&regexes->slots[slot].pattern), pattern)) {
+            *out = regexes->slots[slot].regex;
+            return ERR_OK;
+        }
+    TRY(regex_new(pattern, &(RegexOptions){.memory_max = MIB(1)}, &regex, err));
+    slot = regexes->next++ % ROW_REGEXES;
+    regex_free(regexes->slots[slot].regex);
+    buf_done(&regexes->slots[slot].pattern);
+    buf_init(&regexes->slots[slot].pattern, 0);
+    buf_append_str(&regexes->slots[slot].pattern, pattern);
+    regexes->slots[slot].regex = regex;
+    *out = regex;
+    if (buf_failed(&regexes->slots[slot].pattern)) return logql_out_of_memory(err);
+    return ERR_OK;
+}
+
+void row_regexes_done(RowRegexes *regexes) {
+    for (unsigned slot = 0; slot < ROW_REGEXES; slot++) {
+        regex_free(regexes->slots[slot].regex);
+        buf_done(&regexes->slots[slot].pattern);
+    }
+}
+
 /* ---- names ---- */
 
 static bool is_plain(char c) {
