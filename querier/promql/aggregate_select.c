@@ -73,7 +73,7 @@ static ErrCode pick(Eval *eval, const Node *node, const Grid *grid, const double
             } else {
                 uint32_t *count = &counts[(size_t)groups->of_series[i] * grid->steps + s];
 
-                take = param[s] >= 1 && *count < param[s];
+                take = *count < trunc(param[s]);
                 *count += take;
             }
             if (take) bits_set(picked, s);

@@ -47,28 +47,58 @@ static ErrCode presence_part(void *context, const StreamPart *part, Worker *work
     return ERR_OK;
 }
 
+/* Prometheus' index takes from the series that others found those that such a matcher excludes, and
+ * comes to them last. */
+static bool excludes(const PromqlExpr *selector, const Matcher *matcher) {
+    bool must_be_set = false;
+
+    for (size_t i = 0; i < selector->as.selector.matcher_count; i++) {
+        const Matcher *other = &selector->as.selector.matchers[i];
+
+        must_be_set |= str_equal(other->name, matcher->name) && !matcher_matches(other, STR(""));
+    }
+    return !must_be_set || ((matcher->op == MATCH_NOT_EQUAL || matcher->op == MATCH_NOT_REGEX) &&
+                            matcher_matches(matcher, STR("")));
+}
+
+/* The label of an equality is there, unless a later matcher is about the same label. */
+static ErrCode absent_label(Eval *eval, const Matcher *m, Str *seen, size_t *seen_count,
+                            LabelSet *out, Error *err) {
+    uint32_t name = symbols_add(eval->symbols, m->name);
+    uint32_t value = symbols_add(eval->symbols, m->value);
+    bool known = false;
+
+    if (name == SYMBOL_NONE || value == SYMBOL_NONE) return eval_out_of_memory(err);
+    if (name == SYMBOL_NAME || name == eval->type_symbol || name == eval->unit_symbol)
+        return ERR_OK;
+    for (size_t i = 0; i < *seen_count; i++) known |= str_equal(seen[i], m->name);
+    if (m->op != MATCH_EQUAL || known)
+        value = SYMBOL_EMPTY;
+    else
+        seen[(*seen_count)++] = m->name;
+    return labels_set(eval->arena, eval->symbols, *out, name, value, out) ? ERR_OK
+                                                                          : eval_out_of_memory(err);
+}
+
 /* Labels that the selector demands with `=`, each once. */
 static ErrCode absent_labels(Eval *eval, const Node *arg, LabelSet *out, Error *err) {
     const Node *selector = arg->kind == PROMQL_MATRIX ? arg->args[0] : arg;
     const PromqlExpr *expr = selector->expr;
+    size_t count, seen_count = 0;
+    Str *seen;
 
     *out = (LabelSet){0};
     if (selector->kind != PROMQL_SELECTOR) return ERR_OK;
-    for (size_t i = 0; i < expr->as.selector.matcher_count; i++) {
-        const Matcher *m = &expr->as.selector.matchers[i];
-        uint32_t name = symbols_add(eval->symbols, m->name);
-        uint32_t value = symbols_add(eval->symbols, m->value);
-        bool seen = false;
+    count = expr->as.selector.matcher_count;
+    seen = arena_alloc(eval->arena, MAX(count, 1) * sizeof *seen);
+    if (seen == NULL) return eval_out_of_memory(err);
+    for (int excluding = 0; excluding <= 1; excluding++)
+        for (size_t i = 0; i < count; i++) {
+            const Matcher *m = &expr->as.selector.matchers[i];
 
-        if (name == SYMBOL_NONE || value == SYMBOL_NONE) return eval_out_of_memory(err);
-        if (name == SYMBOL_NAME) continue;
-        for (size_t j = 0; j < i; j++)
-            seen |= expr->as.selector.matchers[j].op == MATCH_EQUAL &&
-                    str_equal(expr->as.selector.matchers[j].name, m->name);
-        if (m->op != MATCH_EQUAL || seen) value = SYMBOL_EMPTY;
-        if (!labels_set(eval->arena, eval->symbols, *out, name, value, out))
-            return eval_out_of_memory(err);
-    }
+            if (excludes(expr, m) == (excluding == 1))
+                TRY(absent_label(eval, m, seen, &seen_count, out, err));
+        }
     return ERR_OK;
 }
 

@@ -258,7 +258,7 @@ def _info(rng, name, labels, variants):
 
 
 def _special(rng):
-    values = [0.0, -0.0, 1.0, -1.0, math.nan, math.inf, -math.inf, 1e300, -1e300, 5e-324, 0.1, 1e16,
+    values = [0.0, -0.0, 1.0, -1.0, math.nan, math.inf, -math.inf, 1e300, -1e300, 1e-300, 0.1, 1e16,
               123456789.125, 3.0, -2.5]
     out = []
     for name, choose in (('anything', lambda i: rng.choice(values)), ('constant', lambda i: 42.0),

@@ -88,6 +88,7 @@ class Generator:
         kind = self.rng.choices(kinds, [weights[k] for k in kinds])[0]
         self.focus = self.one(self.of_kind[kind])
         self.order = self.inner = None
+        self.pins = True
         depth = self.rng.choice((1, 2, 2, 3, 3, 4))
         roll = self.rng.random()
         if roll < 0.05:
@@ -117,6 +118,13 @@ class Generator:
         return self.one(('%s*2' % window, '%s+30s' % window, '(%s)/2' % window, '90', '300.5', 'max_of(%s,1m)' % window,
                          'min_of(step(), %s)+1m' % window, 'step()+1m', '%s-10s' % window, '2^6', '1h%%17m+%s' % window,
                          'range()/7+1m'))
+
+    def parameter(self, depth):
+        """Of an aggregation. Prometheus doesn't pin what is in there to one time in a range query."""
+        self.pins = False
+        text = self.scalar(depth)
+        self.pins = True
+        return text
 
     def number(self):
         return ('-' if self.chance(0.15) else '') + self.one(NUMBERS)
@@ -170,7 +178,7 @@ class Generator:
         if self.chance(0.12):
             parts.append('offset ' + self.one(('1m', '-1m', '5m', '30s', '17m', '-3m20s', '1h', '90', '(1m+30s)', '-(5m)',
                                                '(step()*2)', '3m', '-range()')))
-        if self.chance(0.08):
+        if self.chance(0.08) and self.pins:
             parts.append('@ ' + self.one(('start()', 'end()', '%.3f' % (self.rng.uniform(self.start_ms, self.end_ms) / 1000),
                                           '%d' % (self.rng.uniform(self.start_ms, self.end_ms) // 1000))))
         if self.chance(0.5):
@@ -275,7 +283,7 @@ class Generator:
                 'count_values': lambda: self.one(('"value"', '"instance"', '"le"')), 'limitk': lambda: self.one('0123'),
                 'limit_ratio': lambda: self.one(('0.5', '-0.5', '0.1', '-0.9', '1', '0', '-1'))}[name]()
             if name not in ('count_values', 'limit_ratio') and self.chance(0.1):
-                parameter = self.scalar(depth - 1)
+                parameter = self.parameter(depth - 1)
             if name == 'count_values':
                 inner = 'round(%s, 0.01)' % inner if self.chance(0.7) else self.selector()
             arguments = '%s, %s' % (parameter, inner)
@@ -291,7 +299,7 @@ class Generator:
             if self.chance(0.4):
                 modifier = ' %s (%s) ' % (self.one(('by', 'without')), self.grouping())
         return '%s%s(%s, %s)' % (self.one(('topk', 'bottomk')), modifier,
-                                 self.one('11235409') if self.chance(0.9) else self.scalar(1), inner)
+                                 self.one('11235409') if self.chance(0.9) else self.parameter(1), inner)
 
     def operand(self, depth):
         """One side of an operator, in parentheses where precedence would tear it apart."""
