@@ -8,7 +8,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "common/base/rune.h"
+#include "querier/logql/units.h"
 
 /* What no later pass looks at. */
 typedef struct Node {
@@ -112,6 +112,17 @@ static uint32_t filter_depth(const LogqlLabelFilter *filter) {
     return ((const FilterNode *)filter)->depth;
 }
 
+/* Loki hands queries on as text, in which a size has two digits: 1KiB is 1.0kB, and that is what
+ * labels are compared with. */
+static uint64_t as_written(uint64_t bytes) {
+    CLEANUP_IN_PLACE(buf_done) Buf text = {0};
+
+    buf_init(&text, 64);
+    logql_append_bytes(&text, bytes);
+    if (!buf_failed(&text)) (void)!logql_parse_bytes(buf_str(&text), &bytes);
+    return bytes;
+}
+
 LogqlLabelFilter *logql_new_filter(LogqlParser *parser, LogqlLabelFilter filter) {
     FilterNode node = {.filter = filter, .depth = 1};
     FilterNode *copy;
@@ -120,6 +131,7 @@ LogqlLabelFilter *logql_new_filter(LogqlParser *parser, LogqlLabelFilter filter)
         node.depth += MAX(filter_depth(filter.as.pair.left), filter_depth(filter.as.pair.right));
         if (is_too_deep(parser, node.depth)) return NULL;
     }
+    if (filter.kind == LOGQL_FILTER_BYTES) node.filter.as.bytes = as_written(filter.as.bytes);
     copy = logql_copy(parser, &node, sizeof node);
     return copy == NULL ? NULL : &copy->filter;
 }

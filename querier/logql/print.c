@@ -3,9 +3,6 @@
  */
 #include "querier/logql/print.h"
 
-#include <math.h>
-
-#include "common/base/number.h"
 #include "common/base/rune.h"
 #include "querier/exec/go_float.h"
 #include "querier/logql/units.h"
@@ -296,26 +293,6 @@ void logql_print_operator(const LogqlExpr *expr, const char *between, Buf *out) 
     logql_print_labels(matching->include, matching->include_count, between, out);
 }
 
-/* As Go prints a float of its own accord: an exponent below -4, or one of 21 or more. */
-static void print_literal(double v, Buf *out) {
-    char digits[NUMBER_DIGITS_MAX + 1];
-    int exponent, count;
-
-    if (isnan(v) || isinf(v) || v == 0) {
-        go_append_f(out, v);
-        return;
-    }
-    count = number_shortest(v, digits, &exponent);
-    if (exponent >= -4 && exponent < 21) {
-        go_append_f(out, v);
-        return;
-    }
-    if (v < 0) buf_append_byte(out, '-');
-    buf_append_byte(out, digits[0]);
-    if (count > 1) buf_printf(out, ".%s", digits + 1);
-    buf_printf(out, "e%c%02d", exponent < 0 ? '-' : '+', exponent < 0 ? -exponent : exponent);
-}
-
 static void print_label_replace(const LogqlExpr *expr, Buf *out) {
     const Str texts[] = {expr->as.label_replace.destination, expr->as.label_replace.replacement,
                          expr->as.label_replace.source, expr->as.label_replace.regex};
@@ -350,7 +327,7 @@ void logql_print(const LogqlExpr *expr, Buf *out) {
         buf_append_byte(out, ')');
         return;
     case LOGQL_LITERAL:
-        print_literal(expr->as.number, out);
+        go_append_g(out, expr->as.number);
         return;
     case LOGQL_VECTOR:
         buf_printf(out, "vector(%f)", expr->as.number);

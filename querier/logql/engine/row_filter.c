@@ -119,10 +119,14 @@ static bool matches(const LabelFilter *all, const LogqlLabelFilter *filter, RowL
     }
 }
 
-static bool run_label_filter(const RowStage *stage, RowRun *run) {
-    const LabelFilter *filter = stage->data;
+bool row_filter_holds(const RowStage *filter, RowLabels *labels) {
+    const LabelFilter *compiled = filter->data;
 
-    return matches(filter, filter->root, &run->labels);
+    return matches(compiled, compiled->root, labels);
+}
+
+static bool run_label_filter(const RowStage *stage, RowRun *run) {
+    return row_filter_holds(stage, &run->labels);
 }
 
 static size_t count_addresses(const LogqlLabelFilter *filter) {

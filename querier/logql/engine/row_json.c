@@ -158,7 +158,7 @@ static void set_field(RowRun *run, const Path *path, const RowJson *value) {
     if (name.ptr == NULL)
         labels->failed = true;
     else
-        row_labels_set(labels, ROW_PARSED, name, text_of(labels->scratch, value));
+        row_labels_parse(labels, name, text_of(labels->scratch, value));
 }
 
 /* False: the object is broken. *enough: nothing more is wanted. */
@@ -186,7 +186,7 @@ static bool walk(RowRun *run, Str object, Path *path, unsigned depth, bool *enou
         path->len = before;
         *enough =
             *enough || (run->labels.hints->required_count > 0 && row_labels_enough(&run->labels));
-        if (*enough) return true;
+        if (*enough || run->labels.refused) return true;
     }
 }
 
@@ -205,7 +205,7 @@ static bool run_json(const RowStage *stage, RowRun *run) {
     path.len = 0;
     skip_spaces(&line);
     if (line.len == 0 || line.ptr[0] != '{' || !walk(run, line, &path, 0, &enough)) broken(run);
-    return true;
+    return !run->labels.refused;
 }
 
 /* ---- some fields ---- */
@@ -377,8 +377,8 @@ static bool unpack(RowRun *run, Str object, bool set, bool *packed, Str *entry) 
         name = row_labels_parsed_name(labels, key);
         if (!row_labels_wants(labels, name)) continue;
         name = row_label_name(labels->scratch, name);
-        if (name.len > 0)
-            row_labels_set(labels, ROW_PARSED, name, text_of(labels->scratch, &value));
+        if (name.len > 0) row_labels_parse(labels, name, text_of(labels->scratch, &value));
+        if (labels->refused) return true;
     }
 }
 
@@ -399,7 +399,7 @@ static bool run_unpack(const RowStage *stage, RowRun *run) {
     }
     if (packed) (void)unpack(run, run->line, true, &packed, &entry);
     run->line = entry;
-    return true;
+    return !run->labels.refused;
 }
 
 ErrCode row_unpack(RowStage *out) {

@@ -1,4 +1,4 @@
-#include "querier/logql/engine/row_labels.h"
+#include "querier/logql/engine/row_stage.h"
 
 /* ---- lists ---- */
 
@@ -46,7 +46,7 @@ void row_labels_begin(RowLabels *labels, LabelPairs base, LabelPairs metadata) {
     for (size_t c = 0; c < ROW_CATEGORIES; c++) labels->add[c].count = 0;
     labels->deleted.count = labels->extracted.count = 0;
     labels->error = labels->details = (Str){"", 0};
-    labels->touched = false;
+    labels->touched = labels->refused = false;
     labels->base = base;
     if (arena_used(labels->scratch) > 0) arena_reset(labels->scratch);
     for (size_t i = 0; i < metadata.count; i++) {
@@ -104,6 +104,17 @@ void row_labels_set(RowLabels *labels, RowCategory category, Str name, Str value
     append(labels, &labels->add[category], name, value);
     if (category == ROW_PARSED && find(&labels->extracted, name) == NULL)
         append(labels, &labels->extracted, name, (Str){"", 0});
+}
+
+void row_labels_parse(RowLabels *labels, Str name, Str value) {
+    const RowHints *hints = labels->hints;
+
+    row_labels_set(labels, ROW_PARSED, name, value);
+    for (size_t i = 0; i < hints->early_count; i++) {
+        if (!str_equal(hints->early[i].name, name)) continue;
+        labels->refused = !row_filter_holds(&hints->early[i].filter, labels);
+        return;
+    }
 }
 
 void row_labels_delete(RowLabels *labels, Str name) {

@@ -16,6 +16,10 @@ typedef struct RowHints {
     const Str *required; /* none: all */
     size_t required_count;
     bool preserve_errors; /* they were asked for */
+    /* Filters of one label each: a parser asks the first one of a name as soon as it knows it, and
+     * the entry goes when that is not so, whatever later stages would make of the label. */
+    const struct RowEarly *early;
+    size_t early_count;
 } RowHints;
 
 typedef struct RowList {
@@ -35,6 +39,7 @@ typedef struct RowLabels {
     Str error;
     Str details;
     bool touched; /* anything but adding the metadata happened */
+    bool refused; /* by an early filter: the entry goes */
     bool failed;  /* out of memory */
 } RowLabels;
 
@@ -45,6 +50,8 @@ bool row_labels_get(RowLabels *labels, Str name, Str *value);
 bool row_labels_base_has(const RowLabels *labels, Str name);
 /* Bytes are borrowed: they live in the line, the query or `scratch`. */
 void row_labels_set(RowLabels *labels, RowCategory category, Str name, Str value);
+/* As a parser does: early filters are asked. */
+void row_labels_parse(RowLabels *labels, Str name, Str value);
 void row_labels_delete(RowLabels *labels, Str name);
 void row_labels_fail(RowLabels *labels, Str error, Str details);
 

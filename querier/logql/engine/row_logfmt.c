@@ -143,7 +143,8 @@ static bool run_logfmt(const RowStage *stage, RowRun *run) {
         if (!row_labels_wants(labels, name)) continue;
         value = row_clean_text(labels->scratch, reader.value);
         if (value.len == 0 && !from->as.parser.keep_empty) continue;
-        row_labels_set(labels, ROW_PARSED, name, value);
+        row_labels_parse(labels, name, value);
+        if (labels->refused) return false;
         if (labels->hints->required_count > 0 && row_labels_enough(labels)) break;
     }
     if (from->as.parser.strict && reader.failed) report(run, &reader);
@@ -211,10 +212,12 @@ typedef struct RegexStage {
     unsigned count;
 } RegexStage;
 
-static void set_parsed(RowLabels *labels, Str name, Str value) {
+/* False: an early filter refuses the entry. */
+static bool set_parsed(RowLabels *labels, Str name, Str value) {
     name = row_labels_parsed_name(labels, name);
     if (row_labels_wants(labels, name))
-        row_labels_set(labels, ROW_PARSED, name, value.ptr == NULL ? (Str){"", 0} : value);
+        row_labels_parse(labels, name, value.ptr == NULL ? (Str){"", 0} : value);
+    return !labels->refused;
 }
 
 static bool run_regexp(const RowStage *stage, RowRun *run) {
@@ -224,7 +227,8 @@ static bool run_regexp(const RowStage *stage, RowRun *run) {
 
     if (!regex_find(from->regex, run->line, 0, groups, from->count)) return true;
     for (unsigned i = 1; i < from->count; i++)
-        if (from->names[i].len > 0) set_parsed(&run->labels, from->names[i], groups[i]);
+        if (from->names[i].len > 0 && !set_parsed(&run->labels, from->names[i], groups[i]))
+            return false;
     return true;
 }
 
@@ -265,7 +269,7 @@ static bool run_pattern(const RowStage *stage, RowRun *run) {
                                 : memmem(rest.ptr, rest.len, text.ptr, text.len);
         Str value = found == NULL ? rest : str_slice(rest, 0, (size_t)(found - rest.ptr));
 
-        if (capture->text.len > 0) set_parsed(&run->labels, capture->text, value);
+        if (capture->text.len > 0 && !set_parsed(&run->labels, capture->text, value)) return false;
         if (found == NULL) return true;
         rest = str_from(rest, value.len + text.len);
     }

@@ -34,6 +34,13 @@ struct RowStage {
     const void *data; /* immutable; what it is, `run` knows */
 };
 
+typedef struct RowEarly {
+    Str name;
+    RowStage filter;
+} RowEarly;
+/* Of a stage that row_label_filter() made. */
+bool row_filter_holds(const RowStage *filter, RowLabels *labels);
+
 /* Compilers: into the query's arena. ERR_INVALID: what is wrong, without saying with which stage.
  */
 MUST_USE ErrCode row_line_filter(Arena *arena, const LogqlLineTerm *terms, size_t count,

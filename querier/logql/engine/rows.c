@@ -252,6 +252,29 @@ static ErrCode compile_unwrap(Arena *arena, const LogqlUnwrap *unwrap, RowPipeli
     return ERR_OK;
 }
 
+/* Label filters of one name, in order. Where a grouping says which labels are looked at, Loki asks
+ * none early, and so it is here: what an entry comes to could differ. */
+static ErrCode find_early(Arena *arena, const RowOptions *options, const LogqlStage *stages,
+                          RowPipeline *pipeline, size_t count, Error *err) {
+    RowEarly *early = ARENA_ARRAY(arena, RowEarly, count + 1);
+    RowHints *hints = &pipeline->hints;
+
+    if (early == NULL) return logql_out_of_memory(err);
+    hints->early = early;
+    if (options->metric && !options->no_labels && options->grouping != NULL &&
+        !options->grouping->without && options->grouping->count > 0)
+        return ERR_OK;
+    for (size_t i = 0; i < count; i++) {
+        if (stages[i].kind != LOGQL_STAGE_LABEL_FILTER ||
+            stages[i].as.label_filter->kind == LOGQL_FILTER_AND ||
+            stages[i].as.label_filter->kind == LOGQL_FILTER_OR)
+            continue;
+        early[hints->early_count++] =
+            (RowEarly){stages[i].as.label_filter->name, pipeline->stages[i]};
+    }
+    return ERR_OK;
+}
+
 ErrCode row_pipeline_new(LogqlEval *eval, const RowOptions *options, RowPipeline **out,
                          Error *err) {
     Arena *arena = eval->arena;
@@ -269,6 +292,7 @@ ErrCode row_pipeline_new(LogqlEval *eval, const RowOptions *options, RowPipeline
     for (size_t i = 0; i < order.count; i++)
         TRY(compile_stage(arena, &stages[i], &pipeline->stages[pipeline->count++], err));
     TRY(compile_unwrap(arena, options->unwrap, pipeline, err));
+    TRY(find_early(arena, options, stages, pipeline, order.count, err));
     *out = pipeline;
     return ERR_OK;
 }
