@@ -112,6 +112,18 @@ static void answer_error(HttpRequest *request, const ApiEndpoint *endpoint, bool
 
 /* ---- the way of a call ---- */
 
+static void count_call(const ApiCall *call, ErrCode code) {
+    char labels[48];
+    int status;
+
+    if (call->evaluating && code == ERR_INVALID) code = ERR_LIMIT;
+    snprintf(labels, sizeof labels, "result=\"%s\"",
+             code == ERR_OK ? "success" : error_type_of(code, &status));
+    counter_add(telemetry_counter("moraine_queries_total", labels,
+                                  "Calls of the query API, by how they ended."),
+                1);
+}
+
 static void log_slow(const ApiCall *call, double seconds) {
     const QuerierOptions *options = &call->querier->options;
     Str query = {0};
@@ -185,6 +197,7 @@ static void run_call(void *context) {
                          RESPONSE_BYTES_MAX);
     seconds = (double)(clock_monotonic_ns(clock_system()) - call->started_ns) / 1e9;
     histogram_observe(call->querier->seconds, seconds);
+    count_call(call, code);
     log_slow(call, seconds);
     /* What points into heads and pages goes before the answer does: it may be the last to hold
      * them, and the client need not wait for that, but nothing may touch the call afterwards. */

@@ -27,7 +27,7 @@ static PromqlExpr *new_node(PromqlParser *parser, PromqlKind kind, PromqlRange r
 
     if (promql_failed(parser)) return NULL;
     if (child_depth >= PROMQL_DEPTH_MAX) {
-        promql_fail(parser, ERR_LIMIT, range, "the expression nests deeper than %d levels",
+        promql_fail(parser, ERR_INVALID, range, "the expression nests deeper than %d levels",
                     PROMQL_DEPTH_MAX);
         return NULL;
     }
@@ -334,7 +334,7 @@ static Matcher make_regex(PromqlParser *parser, PromqlRange range, MatchOp op, S
 
     if (known != NULL) return matcher_like(known, op, name);
     if (count == PROMQL_REGEXES_MAX || value.len > PROMQL_REGEX_BYTES_MAX) {
-        promql_fail(parser, ERR_LIMIT, range,
+        promql_fail(parser, ERR_INVALID, range,
                     "a query may have %d different regular expressions of %d bytes each",
                     PROMQL_REGEXES_MAX, PROMQL_REGEX_BYTES_MAX);
         return matcher;

@@ -110,7 +110,7 @@ static ErrCode run(PromqlParser *parser) {
     int failed;
 
     if (parser->query.len > PROMQL_QUERY_BYTES_MAX)
-        return error_set(parser->err, ERR_LIMIT, "the query has %zu bytes; at most %d are parsed",
+        return error_set(parser->err, ERR_INVALID, "the query has %zu bytes; at most %d are parsed",
                          parser->query.len, PROMQL_QUERY_BYTES_MAX);
     if (promql_yylex_init_extra(parser, &scanner) != 0)
         return error_set(parser->err, ERR_LIMIT, "out of memory");

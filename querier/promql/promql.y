@@ -24,7 +24,7 @@ static void promql_yyerror(PromqlScanner scanner, PromqlParser *parser, const ch
     (void)scanner;
     /* Which token it was is known; what was expected there, an error rule will say. */
     if (strcmp(message, "memory exhausted") == 0)
-        promql_fail(parser, ERR_LIMIT, parser->last.range, "the expression is too complex");
+        promql_fail(parser, ERR_INVALID, parser->last.range, "the expression is too complex");
 }
 
 #define GIVE_UP(context, expected)                                                                 \

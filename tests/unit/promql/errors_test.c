@@ -114,7 +114,7 @@ static void depth_has_a_limit_and_the_stack_none_to_fear(void **state) {
             if (n > PROMQL_DEPTH_MAX && code == ERR_OK) fail_msg("%.60s", text.ptr);
         }
     }
-    assert_int_equal(parse(nested(&query, "(", 10000, "1", ")"), NULL, &err), ERR_LIMIT);
+    assert_int_equal(parse(nested(&query, "(", 10000, "1", ")"), NULL, &err), ERR_INVALID);
     assert_string_equal(err.text,
                         "1:1001: parse error: the expression nests deeper than 1000 levels");
     assert_ok(parse(nested(&query, "(", 900, "1", ")"), NULL, &err), &err);
@@ -132,7 +132,7 @@ static void length_has_a_limit(void **state) {
     while (query.len < PROMQL_QUERY_BYTES_MAX) buf_append_byte(&query, 'x');
     assert_ok(parse(buf_str(&query), NULL, &err), &err);
     buf_append_byte(&query, 'x');
-    assert_int_equal(parse(buf_str(&query), NULL, &err), ERR_LIMIT);
+    assert_int_equal(parse(buf_str(&query), NULL, &err), ERR_INVALID);
     assert_string_equal(err.text, "the query has 1048577 bytes; at most 1048576 are parsed");
     buf_done(&query);
 }
@@ -152,12 +152,12 @@ static void regexes_have_limits(void **state) {
     buf_append_str(&query, STR("{a=\"\""));
     for (int i = 0; i < 600; i++) buf_printf(&query, ",a=~\"x.%d\"", i);
     buf_append_byte(&query, '}');
-    assert_int_equal(parse(buf_str(&query), NULL, &err), ERR_LIMIT);
+    assert_int_equal(parse(buf_str(&query), NULL, &err), ERR_INVALID);
     buf_clear(&query);
     buf_append_str(&query, STR("{a=~\"("));
     while (query.len < (300 << 10)) buf_append_str(&query, STR("x|"));
     buf_append_str(&query, STR("y)\"}"));
-    assert_int_equal(parse(buf_str(&query), NULL, &err), ERR_LIMIT);
+    assert_int_equal(parse(buf_str(&query), NULL, &err), ERR_INVALID);
     buf_clear(&query);
     /* A program too large for its share of memory. */
     buf_append_str(&query, STR("{a=~\"((((.{1,50}){1,50}){1,50}){1,50})\"}"));
