@@ -32,6 +32,11 @@ typedef enum SectionKind {
     SECTION_METRICS_CHUNKS = 4,     /* where each series' chunks are */
     SECTION_METRICS_EXEMPLARS = 5,  /* where each series' exemplars are */
     SECTION_METRICS_METADATA = 6,
+    SECTION_LOGS_DATA = 7,       /* pages that the page index locates */
+    SECTION_LOGS_DICTIONARY = 8, /* as of metrics, of streams' labels */
+    SECTION_LOGS_SERIES = 9,     /* likewise */
+    SECTION_LOGS_PAGES = 10,     /* where each stream's pages are */
+    SECTION_LOGS_FILTERS = 11,   /* what each page may hold */
 } SectionKind;
 
 typedef struct Section {
@@ -58,6 +63,8 @@ ContainerWriter *container_writer_new(Arena *arena, BlockSink sink, int64_t crea
 /* What is written between begin and end belongs to one part. */
 MUST_USE ErrCode container_part_begin(ContainerWriter *writer, Str tenant, Signal signal,
                                       Error *err);
+/* `level` of a page that holds columns compressed one by one, and is stored as it is. */
+enum { PAGE_PLAIN = -1000 };
 /* One page; how many bytes it takes goes to *stored. Compressed where that saves enough. */
 MUST_USE ErrCode container_page(ContainerWriter *writer, Str raw, int level, uint32_t *stored,
                                 Error *err);

@@ -112,7 +112,7 @@ ErrCode container_page(ContainerWriter *w, Str raw, int level, uint32_t *stored,
     Str payload = raw;
 
     assert(raw.len <= PAGE_RAW_MAX);
-    if (deflate(w, raw, level, PAGE_HEAD_BYTES)) {
+    if (level != PAGE_PLAIN && deflate(w, raw, level, PAGE_HEAD_BYTES)) {
         payload = str_from(buf_str(&w->compressed), PAGE_HEAD_BYTES);
     } else {
         buf_clear(&w->compressed);

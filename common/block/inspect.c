@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/block/exemplars.h"
+#include "common/block/log_page.h"
 #include "common/block/reader.h"
 
 typedef struct Inspection {
@@ -34,6 +35,16 @@ static const char *kind_name(uint8_t kind) {
         return "exemplars";
     case SECTION_METRICS_METADATA:
         return "metadata";
+    case SECTION_LOGS_DATA:
+        return "data";
+    case SECTION_LOGS_DICTIONARY:
+        return "dictionary";
+    case SECTION_LOGS_SERIES:
+        return "streams";
+    case SECTION_LOGS_PAGES:
+        return "pages";
+    case SECTION_LOGS_FILTERS:
+        return "filters";
     }
     return "unknown";
 }
@@ -245,6 +256,77 @@ static ErrCode inspect_metrics(Inspection *in, Error *err) {
     return inspect_metadata(in, err);
 }
 
+/* ---------- logs ---------- */
+
+static ErrCode read_logs_index(Inspection *in, LogIndex *out, Error *err) {
+    const Section *data = container_find_section(in->part, SECTION_LOGS_DATA);
+    Str raw;
+
+    TRY(section_check(data, err));
+    TRY(read_section(in, SECTION_LOGS_DICTIONARY, &raw, err));
+    TRY(dictionary_decode(raw, in->arena, &in->dictionary, err));
+    TRY(read_section(in, SECTION_LOGS_SERIES, &raw, err));
+    TRY(series_index_decode(raw, &in->dictionary, true, in->arena, &in->series, err));
+    TRY(read_section(in, SECTION_LOGS_PAGES, &raw, err));
+    TRY(log_index_decode(raw, data->offset, data->length, in->arena, out, err));
+    if (in->series.series_count != out->stream_count)
+        return error_set(err, ERR_CORRUPT, "%u streams have labels, %u have pages",
+                         in->series.series_count, out->stream_count);
+    return ERR_OK;
+}
+
+/* Decodes all of a page; *raw_bytes grows by what its entries are. */
+static ErrCode check_log_page(Inspection *in, LogDecoder *decoder, const LogIndex *index,
+                              uint32_t number, uint64_t *raw_bytes, Error *err) {
+    const DataPage *page = &index->pages[number];
+    LogPageRead read = {
+        .rows = index->page_rows[number],
+        .count = index->page_rows[number],
+        .columns = LOG_LINES | LOG_METADATA | LOG_LENGTHS,
+        .any_order = true,
+    };
+    CLEANUP(arena_free) Arena *scratch = arena_new(0, NULL);
+    LogView view = {0};
+    size_t stored;
+    Str raw;
+
+    TRY(page_decode(str_slice(in->object, (size_t)page->offset, page->stored), scratch, &raw,
+                    &stored, err));
+    if (stored != page->stored || raw.len != page->raw)
+        return error_set(err, ERR_CORRUPT, "page at %llu is not what the index says",
+                         (unsigned long long)page->offset);
+    arena_reset(decoder->arena);
+    TRY(log_page_decode(decoder, raw, &read, &view, err));
+    for (size_t i = 0; i < view.count; i++)
+        *raw_bytes += view.lines[i].len + (view.metadata == NULL ? 0 : view.metadata[i].len);
+    return ERR_OK;
+}
+
+static ErrCode inspect_logs(Inspection *in, Error *err) {
+    CLEANUP(log_decoder_free) LogDecoder *decoder = log_decoder_new(NULL);
+    uint64_t entries = 0, raw_bytes = 0;
+    LogIndex index;
+
+    if (decoder == NULL) return error_set(err, ERR_LIMIT, "out of memory");
+    TRY(read_logs_index(in, &index, err));
+    for (uint32_t i = 0; i < index.page_count; i++) {
+        TRY(check_log_page(in, decoder, &index, i, &raw_bytes, err));
+        entries += index.page_rows[i];
+    }
+    if (entries != in->part->part.items || index.stream_count != in->part->part.series)
+        return error_set(
+            err, ERR_CORRUPT, "footer says %llu entries of %llu streams, found %llu of %u",
+            (unsigned long long)in->part->part.items, (unsigned long long)in->part->part.series,
+            (unsigned long long)entries, index.stream_count);
+    buf_printf(in->out, "  labels     %u names, %u values\n", in->dictionary.name_count,
+               in->dictionary.pair_count);
+    buf_printf(
+        in->out, "  pages      %u of %u streams in %u pieces, %llu raw bytes, %.3f of them\n",
+        index.page_count, index.stream_count, index.piece_count, (unsigned long long)raw_bytes,
+        raw_bytes == 0 ? 0 : (double)in->part->part.bytes / (double)raw_bytes);
+    return ERR_OK;
+}
+
 static ErrCode inspect_part(Inspection *in, Error *err) {
     const BlockPart *p = &in->part->part;
 
@@ -257,6 +339,7 @@ static ErrCode inspect_part(Inspection *in, Error *err) {
     buf_append_byte(in->out, '\n');
     for (uint32_t i = 0; i < in->part->section_count; i++)
         TRY(inspect_section(in, &in->part->sections[i], err));
+    if (p->signal == SIGNAL_LOGS) return inspect_logs(in, err);
     return p->signal == SIGNAL_METRICS ? inspect_metrics(in, err) : ERR_OK;
 }
 

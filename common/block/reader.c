@@ -106,9 +106,9 @@ const BlockPart *block_parts(const Block *block, size_t *count) {
 
 /* ---------- parts ---------- */
 
-ErrCode part_open(const Block *block, Str tenant, Arena *arena, BlockStats *stats, PartReader *out,
-                  bool *found, Error *err) {
-    const ContainerPart *part = container_find_part(&block->container, tenant, SIGNAL_METRICS);
+ErrCode part_open(const Block *block, Str tenant, Signal signal, Arena *arena, BlockStats *stats,
+                  PartReader *out, bool *found, Error *err) {
+    const ContainerPart *part = container_find_part(&block->container, tenant, signal);
 
     *found = part != NULL;
     if (part == NULL) return ERR_OK;
@@ -186,8 +186,24 @@ static ErrCode make_chunks(void *context, Arena *arena, void **payload, Error *e
     return ERR_OK;
 }
 
+static ErrCode make_logs(void *context, Arena *arena, void **payload, Error *err) {
+    const Decoding *d = context;
+    CLEANUP(arena_free) Arena *scratch = arena_new(0, arena_budget(d->reader->arena));
+    const Section *data = container_find_section(d->reader->part, SECTION_LOGS_DATA);
+    LogIndex *logs = ARENA_NEW(arena, LogIndex);
+    Str raw;
+
+    if (logs == NULL || scratch == NULL)
+        return error_set(err, ERR_LIMIT, "no memory for a page index");
+    TRY(section_check(data, err));
+    TRY(blob_decode(d->stored, d->section, scratch, &raw, err));
+    *payload = logs;
+    return log_index_decode(raw, data->offset, data->length, arena, logs, err);
+}
+
 typedef struct IndexPiece {
     unsigned flag;
+    Signal signal;
     SectionKind section;
     EntryKind entry;
     EntryMake make;
@@ -195,10 +211,18 @@ typedef struct IndexPiece {
 } IndexPiece;
 
 static const IndexPiece PIECES[] = {
-    {LOAD_DICTIONARY, SECTION_METRICS_DICTIONARY, ENTRY_DICTIONARY, make_dictionary, 4},
-    {LOAD_SERIES, SECTION_METRICS_SERIES, ENTRY_SERIES, make_series, 4},
-    {LOAD_CHUNKS, SECTION_METRICS_CHUNKS, ENTRY_CHUNKS, make_chunks, 6},
+    {LOAD_DICTIONARY, SIGNAL_METRICS, SECTION_METRICS_DICTIONARY, ENTRY_DICTIONARY, make_dictionary,
+     4},
+    {LOAD_SERIES, SIGNAL_METRICS, SECTION_METRICS_SERIES, ENTRY_SERIES, make_series, 4},
+    {LOAD_CHUNKS, SIGNAL_METRICS, SECTION_METRICS_CHUNKS, ENTRY_CHUNKS, make_chunks, 6},
+    {LOAD_DICTIONARY, SIGNAL_LOGS, SECTION_LOGS_DICTIONARY, ENTRY_DICTIONARY, make_dictionary, 4},
+    {LOAD_SERIES, SIGNAL_LOGS, SECTION_LOGS_SERIES, ENTRY_SERIES, make_series, 4},
+    {LOAD_CHUNKS, SIGNAL_LOGS, SECTION_LOGS_PAGES, ENTRY_CHUNKS, make_logs, 4},
 };
+
+static bool piece_wanted(const PartReader *reader, const IndexPiece *piece, unsigned what) {
+    return (what & piece->flag) != 0 && piece->signal == reader->part->part.signal;
+}
 
 static CacheKey key_of(const PartReader *reader, EntryKind kind, uint32_t page) {
     return (CacheKey){reader->block->id, reader->number, page, kind};
@@ -216,8 +240,16 @@ static ErrCode keep(PartReader *reader, CacheEntry *entry, EntryKind kind, Error
     case ENTRY_CHUNKS: {
         const ChunksPayload *chunks = cache_payload(entry);
 
+        if (reader->part->part.signal == SIGNAL_LOGS) {
+            reader->logs = cache_payload(entry);
+            reader->pages = reader->logs->pages;
+            reader->page_count = reader->logs->page_count;
+            break;
+        }
         reader->chunks = &chunks->index;
         reader->times_id = chunks->times_id;
+        reader->pages = reader->chunks->pages;
+        reader->page_count = reader->chunks->page_count;
         break;
     }
     default:
@@ -237,7 +269,7 @@ static ErrCode find_pieces(PartReader *reader, unsigned what, unsigned *missing,
         CacheKey key = key_of(reader, PIECES[i].entry, 0);
         CacheEntry *entry;
 
-        if ((what & PIECES[i].flag) == 0) continue;
+        if (!piece_wanted(reader, &PIECES[i], what)) continue;
         TRY(section_check(section, err));
         entry = cache_find(reader->block->cache, &key);
         if (entry != NULL) {
@@ -260,7 +292,7 @@ static ErrCode load_pieces(PartReader *reader, unsigned missing, uint64_t start,
         Decoding decoding = {reader, section, {0}};
         CacheEntry *entry;
 
-        if ((missing & PIECES[i].flag) == 0) continue;
+        if (!piece_wanted(reader, &PIECES[i], missing)) continue;
         decoding.stored =
             str_slice(bytes, (size_t)(section->offset - start), (size_t)section->length);
         TRY(cache_make(reader->block->cache, &key, reader->block->name,
@@ -287,6 +319,10 @@ static ErrCode load_index(PartReader *reader, unsigned what, Error *err) {
         reader->series->series_count != reader->chunks->series_count)
         return error_set(err, ERR_CORRUPT, "%u series have labels, %u have chunks",
                          reader->series->series_count, reader->chunks->series_count);
+    if (reader->series != NULL && reader->logs != NULL &&
+        reader->series->series_count != reader->logs->stream_count)
+        return error_set(err, ERR_CORRUPT, "%u streams have labels, %u have pages",
+                         reader->series->series_count, reader->logs->stream_count);
     return ERR_OK;
 }
 
@@ -337,12 +373,12 @@ static ErrCode make_page(void *context, Arena *arena, void **payload, Error *err
 }
 
 /* Where the GET that begins with page `first` ends: the page after its last one. */
-static uint32_t find_run(const ChunkIndex *index, const bool *missing, uint32_t first) {
-    uint64_t start = index->pages[first].offset, end = start + index->pages[first].stored;
+static uint32_t find_run(const PartReader *reader, const bool *missing, uint32_t first) {
+    uint64_t start = reader->pages[first].offset, end = start + reader->pages[first].stored;
     uint32_t last = first;
 
-    for (uint32_t i = first + 1; i < index->page_count; i++) {
-        const DataPage *page = &index->pages[i];
+    for (uint32_t i = first + 1; i < reader->page_count; i++) {
+        const DataPage *page = &reader->pages[i];
 
         if (page->offset - end > GAP_BYTES_MAX ||
             page->offset + page->stored - start > GET_BYTES_MAX)
@@ -357,7 +393,7 @@ static uint32_t find_run(const ChunkIndex *index, const bool *missing, uint32_t 
 static ErrCode load_run(PartReader *reader, const bool *missing, uint32_t first, uint32_t end,
                         const char **pages, Error *err) {
     CLEANUP(arena_free) Arena *scratch = arena_new(0, arena_budget(reader->arena));
-    const DataPage *list = reader->chunks->pages;
+    const DataPage *list = reader->pages;
     uint64_t start = list[first].offset;
     Str bytes;
 
@@ -379,7 +415,7 @@ static ErrCode load_run(PartReader *reader, const bool *missing, uint32_t first,
 }
 
 static ErrCode load_pages(PartReader *reader, const bool *needed, const char **pages, Error *err) {
-    uint32_t count = reader->chunks->page_count;
+    uint32_t count = reader->page_count;
     bool *missing = ARENA_ARRAY(reader->arena, bool, count);
 
     if (missing == NULL) return error_set(err, ERR_LIMIT, "no memory to read");
@@ -399,7 +435,7 @@ static ErrCode load_pages(PartReader *reader, const bool *needed, const char **p
         uint32_t end;
 
         if (!missing[i]) continue;
-        end = find_run(reader->chunks, missing, i);
+        end = find_run(reader, missing, i);
         TRY(load_run(reader, missing, i, end, pages, err));
         i = end - 1;
     }

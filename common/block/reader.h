@@ -4,7 +4,7 @@
  */
 #include "common/block/cache.h"
 #include "common/block/container.h"
-#include "common/block/index.h"
+#include "common/block/log_index.h"
 
 struct Block {
     BlockCache *cache;
@@ -29,14 +29,17 @@ typedef struct PartReader {
     const Dictionary *dictionary;
     const SeriesIndex *series;
     const ChunkIndex *chunks;
-    uint64_t times_id; /* of the first column of times */
+    uint64_t times_id;    /* of the first column of times */
+    const LogIndex *logs; /* in the place of chunks */
+    const DataPage *pages;
+    uint32_t page_count;
 } PartReader;
 
 enum { LOAD_DICTIONARY = 1 << 0, LOAD_SERIES = 1 << 1, LOAD_CHUNKS = 1 << 2, LOAD_INDEX = 7 };
 
-/* *found says whether the block has anything of the tenant. */
-MUST_USE ErrCode part_open(const Block *block, Str tenant, Arena *arena, BlockStats *stats,
-                           PartReader *out, bool *found, Error *err);
+/* *found says whether the block has anything of the tenant and signal. */
+MUST_USE ErrCode part_open(const Block *block, Str tenant, Signal signal, Arena *arena,
+                           BlockStats *stats, PartReader *out, bool *found, Error *err);
 /* Fetches (one GET) and decodes what isn't cached; LOAD_SERIES needs LOAD_DICTIONARY. */
 MUST_USE ErrCode part_load(PartReader *reader, unsigned what, Error *err);
 /* A section as a whole, not cached, in the query's arena. NULL: there is none. */

@@ -5,6 +5,7 @@
  * rows of labels and the dictionary are the cached index itself.
  */
 #include "common/block/exemplars.h"
+#include "common/block/logs.h"
 #include "common/block/match.h"
 #include "common/block/reader.h"
 
@@ -41,7 +42,7 @@ static ErrCode begin(Selecting *s, const Block *block, const BlockSelect *select
 
     s->select = select;
     s->arena = arena;
-    TRY(part_open(block, select->tenant, arena, stats, &s->reader, found, err));
+    TRY(part_open(block, select->tenant, SIGNAL_METRICS, arena, stats, &s->reader, found, err));
     if (!*found) return ERR_OK;
     part = &s->reader.part->part;
     *found = overlaps(select, part->min_ms, part->max_ms);
@@ -201,8 +202,8 @@ ErrCode block_metrics_select(const Block *block, const BlockSelect *select, Aren
 
 /* ---------- labels ---------- */
 
-ErrCode block_metrics_labels(const Block *block, Str tenant, Str name, Arena *arena,
-                             BlockStats *stats, Str **out, size_t *count, Error *err) {
+static ErrCode labels_of(const Block *block, Str tenant, Signal signal, Str name, Arena *arena,
+                         BlockStats *stats, Str **out, size_t *count, Error *err) {
     const Dictionary *d;
     PartReader reader;
     uint32_t number, first;
@@ -210,7 +211,7 @@ ErrCode block_metrics_labels(const Block *block, Str tenant, Str name, Arena *ar
     bool found;
     Str *list;
 
-    TRY(part_open(block, tenant, arena, stats, &reader, &found, err));
+    TRY(part_open(block, tenant, signal, arena, stats, &reader, &found, err));
     if (found) TRY(part_load(&reader, LOAD_DICTIONARY, err));
     d = found ? reader.dictionary : NULL;
     number = found && name.len > 0 ? dictionary_find_name(d, name) : 0;
@@ -228,6 +229,16 @@ ErrCode block_metrics_labels(const Block *block, Str tenant, Str name, Arena *ar
     *out = list;
     *count = n;
     return ERR_OK;
+}
+
+ErrCode block_metrics_labels(const Block *block, Str tenant, Str name, Arena *arena,
+                             BlockStats *stats, Str **out, size_t *count, Error *err) {
+    return labels_of(block, tenant, SIGNAL_METRICS, name, arena, stats, out, count, err);
+}
+
+ErrCode block_logs_labels(const Block *block, Str tenant, Str name, Arena *arena, BlockStats *stats,
+                          Str **out, size_t *count, Error *err) {
+    return labels_of(block, tenant, SIGNAL_LOGS, name, arena, stats, out, count, err);
 }
 
 /* ---------- exemplars ---------- */
@@ -328,7 +339,7 @@ ErrCode block_metrics_metadata_read(const Block *block, Str tenant, Arena *arena
     bool found;
     Str raw;
 
-    TRY(part_open(block, tenant, arena, stats, &reader, &found, err));
+    TRY(part_open(block, tenant, SIGNAL_METRICS, arena, stats, &reader, &found, err));
     if (found) TRY(part_read_blob(&reader, SECTION_METRICS_METADATA, &raw, &found, err));
     if (found) return metadata_decode(raw, arena, out, count, err);
     *out = NULL;

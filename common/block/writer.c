@@ -9,63 +9,20 @@
 
 #include "common/base/hash.h"
 #include "common/base/random.h"
-#include "common/block/container.h"
 #include "common/block/exemplars.h"
 #include "common/block/histograms.h"
-#include "common/block/index.h"
+#include "common/block/writer.h"
 
 enum {
-    METRICS_CODEC = 1,
     DATA_PAGE_BYTES = 64 << 10,
     /* Values gain little from more effort; an index is small and read whole. */
     DATA_LEVEL = 3,
-    INDEX_LEVEL = 6,
-    LABELS_MAX = 4096, /* of one series */
 };
-
-/* What is waiting for its page to fill. */
-typedef struct Pending {
-    Buf buf;
-    PageType type;
-} Pending;
-
-struct BlockWriter {
-    Arena *arena;
-    ContainerWriter *container;
-    int64_t created_ms;
-    uint64_t times_seed; /* of no consequence for what is written, but nobody can prepare for it */
-
-    /* The part being written; `index` and what is in it go when the part ends. */
-    bool open;
-    Arena *index;
-    uint64_t part_offset;
-    DictionaryBuilder *dictionary;
-    SeriesBuilder series;
-    ChunkIndexBuilder chunks;
-    ExemplarEntry *exemplars;
-    size_t exemplar_count, exemplar_capacity;
-    Hash128 *times_hashes; /* by column */
-    size_t times_hash_capacity;
-    uint32_t *times_slots; /* from hash to column + 1 */
-    size_t times_slot_count;
-    Pending values, times, exemplar_pages;
-    Buf column; /* the one being encoded */
-    Buf metadata;
-    size_t metadata_count;
-    BlockPart part;
-    uint32_t last_numbers[LABELS_MAX]; /* the labels of the series before */
-    LabelPair last_pairs[LABELS_MAX];
-    size_t last_count;
-    bool any_series;
-};
-
-static ErrCode no_memory(Error *err) {
-    return error_set(err, ERR_LIMIT, "no memory to write a block");
-}
 
 static void release_heap(void *what) {
     BlockWriter *w = what;
 
+    log_writer_free(w->logs);
     arena_free(w->index);
     buf_done(&w->values.buf);
     buf_done(&w->times.buf);
@@ -94,31 +51,53 @@ BlockWriter *block_writer_new(Arena *arena, BlockSink sink, int64_t created_ms) 
     return w->container == NULL ? NULL : w;
 }
 
-ErrCode block_metrics_begin(BlockWriter *w, Str tenant, Error *err) {
+/* ---------- parts of any signal ---------- */
+
+ErrCode writer_no_memory(Error *err) {
+    return error_set(err, ERR_LIMIT, "no memory to write a block");
+}
+
+ErrCode writer_part_begin(BlockWriter *w, Str tenant, Signal signal, Error *err) {
     if (w->open) return error_set(err, ERR_INVALID, "a tenant begins inside another");
-    TRY(container_part_begin(w->container, tenant, SIGNAL_METRICS, err));
+    TRY(container_part_begin(w->container, tenant, signal, err));
     /* An arena per part: a segment holds many tenants, and each index is done with at its end. */
     w->index = arena_new(0, arena_budget(w->arena));
     w->dictionary = w->index == NULL ? NULL : dictionary_builder_new(w->index);
-    w->times_slot_count = 256;
-    w->times_slots = ARENA_ARRAY(w->index, uint32_t, w->times_slot_count);
-    w->open = w->dictionary != NULL && w->times_slots != NULL;
-    if (!w->open) {
+    if (w->dictionary == NULL) {
         arena_free(w->index);
         w->index = NULL;
-        return no_memory(err);
+        return writer_no_memory(err);
     }
+    w->open = true;
+    w->signal = signal;
     w->part_offset = container_offset(w->container);
     w->series = (SeriesBuilder){0};
+    w->part = (BlockPart){.min_ms = INT64_MAX, .max_ms = INT64_MIN};
+    w->last_count = 0;
+    w->any_series = false;
+    return ERR_OK;
+}
+
+ErrCode writer_part_end(BlockWriter *w, Error *err) {
+    if (w->part.min_ms > w->part.max_ms) w->part.min_ms = w->part.max_ms = w->created_ms;
+    TRY(container_part_end(w->container, &w->part, err));
+    w->open = false;
+    arena_free(w->index);
+    w->index = NULL;
+    return ERR_OK;
+}
+
+ErrCode block_metrics_begin(BlockWriter *w, Str tenant, Error *err) {
+    TRY(writer_part_begin(w, tenant, SIGNAL_METRICS, err));
+    w->times_slot_count = 256;
+    w->times_slots = ARENA_ARRAY(w->index, uint32_t, w->times_slot_count);
+    if (w->times_slots == NULL) return writer_no_memory(err);
     w->chunks = (ChunkIndexBuilder){0};
     w->exemplars = NULL;
     w->exemplar_count = w->exemplar_capacity = 0;
     w->times_hashes = NULL;
     w->times_hash_capacity = 0;
     w->metadata_count = 0;
-    w->part = (BlockPart){.min_ms = INT64_MAX, .max_ms = INT64_MIN};
-    w->last_count = 0;
-    w->any_series = false;
     return ERR_OK;
 }
 
@@ -129,10 +108,10 @@ static ErrCode flush_page(BlockWriter *w, Pending *pending, Error *err) {
     struct BuiltPage *grown;
     uint32_t stored;
 
-    if (buf_failed(&pending->buf)) return no_memory(err);
+    if (buf_failed(&pending->buf)) return writer_no_memory(err);
     if (pending->buf.len == 0) return ERR_OK;
     grown = index_room(w->index, c->pages, c->page_count, 1, &c->page_capacity, sizeof *grown);
-    if (grown == NULL) return no_memory(err);
+    if (grown == NULL) return writer_no_memory(err);
     c->pages = grown;
     TRY(container_page(w->container, buf_str(&pending->buf), DATA_LEVEL, &stored, err));
     c->pages[c->page_count++] =
@@ -143,13 +122,13 @@ static ErrCode flush_page(BlockWriter *w, Pending *pending, Error *err) {
 
 /* Adds what w->column holds to a page, a new one where it doesn't fit. */
 static ErrCode add_to_page(BlockWriter *w, Pending *pending, uint32_t *length, Error *err) {
-    if (buf_failed(&w->column)) return no_memory(err);
+    if (buf_failed(&w->column)) return writer_no_memory(err);
     if (w->column.len > PAGE_RAW_MAX)
         return error_set(err, ERR_LIMIT, "a chunk of %zu bytes", w->column.len);
     if (pending->buf.len + w->column.len > DATA_PAGE_BYTES) TRY(flush_page(w, pending, err));
     buf_append_str(&pending->buf, buf_str(&w->column));
     *length = (uint32_t)w->column.len;
-    return buf_failed(&pending->buf) ? no_memory(err) : ERR_OK;
+    return buf_failed(&pending->buf) ? writer_no_memory(err) : ERR_OK;
 }
 
 /* ---------- columns of times ---------- */
@@ -182,12 +161,13 @@ static ErrCode add_times(BlockWriter *w, const int64_t *times, size_t count, Has
     char *at;
     uint32_t length;
 
-    if (grown == NULL || hashes == NULL || c->times_count == UINT32_MAX - 1) return no_memory(err);
+    if (grown == NULL || hashes == NULL || c->times_count == UINT32_MAX - 1)
+        return writer_no_memory(err);
     c->times = grown;
     w->times_hashes = hashes;
     buf_clear(&w->column);
     at = buf_reserve(&w->column, column_bytes_max(count));
-    if (at == NULL) return no_memory(err);
+    if (at == NULL) return writer_no_memory(err);
     buf_added(&w->column, ints_encode(times, count, (IntsTag){0}, (uint8_t *)at));
     TRY(add_to_page(w, &w->times, &length, err));
     c->times[c->times_count] = (TimesEntry){
@@ -207,7 +187,7 @@ static ErrCode find_times(BlockWriter *w, const int64_t *times, size_t count, ui
     Hash128 hash = hash_bytes_128(times, count * sizeof *times, w->times_seed);
     size_t mask, at;
 
-    if (!grow_times_table(w)) return no_memory(err);
+    if (!grow_times_table(w)) return writer_no_memory(err);
     mask = w->times_slot_count - 1;
     for (at = hash.low & mask; w->times_slots[at] != 0; at = (at + 1) & mask) {
         uint32_t known = w->times_slots[at] - 1;
@@ -233,7 +213,7 @@ static ErrCode add_chunk(BlockWriter *w, const int64_t *times, size_t count, Chu
         index_room(w->index, c->chunks, c->chunk_count, 1, &c->chunk_capacity, sizeof *grown);
     struct BuiltChunk chunk = {.kind = (uint8_t)kind};
 
-    if (grown == NULL || c->chunk_count == UINT32_MAX - 1) return no_memory(err);
+    if (grown == NULL || c->chunk_count == UINT32_MAX - 1) return writer_no_memory(err);
     c->chunks = grown;
     TRY(add_to_page(w, &w->values, &chunk.length, err));
     TRY(find_times(w, times, count, &chunk.times, err));
@@ -251,7 +231,7 @@ static ErrCode add_floats(BlockWriter *w, const int64_t *times, const double *va
 
     buf_clear(&w->column);
     at = buf_reserve(&w->column, column_bytes_max(count));
-    if (at == NULL) return no_memory(err);
+    if (at == NULL) return writer_no_memory(err);
     buf_added(&w->column, floats_encode(values, count, (uint8_t *)at));
     return add_chunk(w, times, count, CHUNK_FLOATS, err);
 }
@@ -337,7 +317,7 @@ static ErrCode add_labels(BlockWriter *w, LabelPairs labels, size_t *count, Erro
             continue;
         }
         w->last_numbers[n] = dictionary_add(w->dictionary, pair.name, pair.value);
-        if (w->last_numbers[n] == UINT32_MAX) return no_memory(err);
+        if (w->last_numbers[n] == UINT32_MAX) return writer_no_memory(err);
         w->last_pairs[n] = dictionary_builder_pair(w->dictionary, w->last_numbers[n]);
         n++;
     }
@@ -345,38 +325,47 @@ static ErrCode add_labels(BlockWriter *w, LabelPairs labels, size_t *count, Erro
     return ERR_OK;
 }
 
-ErrCode block_metrics_series(BlockWriter *w, LabelPairs labels, const ChunkSamples *samples,
-                             Error *err) {
+ErrCode writer_series(BlockWriter *w, LabelPairs labels, Error *err) {
     LabelPairs last = {w->last_pairs, w->last_count};
-    ChunkIndexBuilder *c = &w->chunks;
-    uint32_t *grown;
     size_t count = 0;
 
-    if (!w->open) return error_set(err, ERR_INVALID, "a series outside of a tenant");
     if (w->any_series && labels_compare(last, labels) >= 0)
         return error_set(err, ERR_INVALID, "series are not in order");
     TRY(add_labels(w, labels, &count, err));
     w->last_count = count;
     w->any_series = true;
-    if (!series_builder_add(&w->series, w->index, w->last_numbers, count)) return no_memory(err);
+    if (!series_builder_add(&w->series, w->index, w->last_numbers, count))
+        return writer_no_memory(err);
+    w->part.series++;
+    return ERR_OK;
+}
+
+ErrCode block_metrics_series(BlockWriter *w, LabelPairs labels, const ChunkSamples *samples,
+                             Error *err) {
+    ChunkIndexBuilder *c = &w->chunks;
+    uint32_t *grown;
+
+    if (!w->open || w->signal != SIGNAL_METRICS)
+        return error_set(err, ERR_INVALID, "a series outside of a tenant");
+    TRY(writer_series(w, labels, err));
     grown =
         index_room(w->index, c->per_series, c->series_count, 1, &c->series_capacity, sizeof *grown);
-    if (grown == NULL || c->series_count == UINT32_MAX - 1) return no_memory(err);
+    if (grown == NULL || c->series_count == UINT32_MAX - 1) return writer_no_memory(err);
     c->per_series = grown;
     c->per_series[c->series_count++] = 0;
-    w->part.series++;
     return add_samples(w, samples, err);
 }
 
 ErrCode block_metrics_exemplars(BlockWriter *w, const SelectedExemplar *exemplars, size_t count,
                                 Error *err) {
-    if (!w->open || !w->any_series) return error_set(err, ERR_INVALID, "exemplars of no series");
+    if (!w->open || w->signal != SIGNAL_METRICS || !w->any_series)
+        return error_set(err, ERR_INVALID, "exemplars of no series");
     for (size_t first = 0, n; first < count; first += n) {
         int64_t min_ms = INT64_MAX, max_ms = INT64_MIN;
         ExemplarEntry *grown = index_room(w->index, w->exemplars, w->exemplar_count, 1,
                                           &w->exemplar_capacity, sizeof *grown);
 
-        if (grown == NULL) return no_memory(err);
+        if (grown == NULL) return writer_no_memory(err);
         n = MIN(count - first, (size_t)COLUMN_ITEMS_MAX);
         buf_clear(&w->column);
         exemplars_encode(exemplars + first, n, &w->column);
@@ -401,36 +390,40 @@ ErrCode block_metrics_exemplars(BlockWriter *w, const SelectedExemplar *exemplar
 
 ErrCode block_metrics_metadata(BlockWriter *w, const MetadataItem *items, size_t count,
                                Error *err) {
-    if (!w->open) return error_set(err, ERR_INVALID, "metadata outside of a tenant");
+    if (!w->open || w->signal != SIGNAL_METRICS)
+        return error_set(err, ERR_INVALID, "metadata outside of a tenant");
     metadata_encode(items, count, &w->metadata);
     w->metadata_count += count;
-    return buf_failed(&w->metadata) ? no_memory(err) : ERR_OK;
+    return buf_failed(&w->metadata) ? writer_no_memory(err) : ERR_OK;
 }
 
 /* ---------- ends ---------- */
 
-/* Writes what `buf` holds as a section and empties it. */
-static ErrCode put_blob(BlockWriter *w, SectionKind kind, Buf *buf, Error *err) {
-    if (buf_failed(buf)) return no_memory(err);
-    TRY(container_blob(w->container, kind, METRICS_CODEC, buf_str(buf), INDEX_LEVEL, err));
+ErrCode writer_blob(BlockWriter *w, SectionKind kind, Buf *buf, Error *err) {
+    if (buf_failed(buf)) return writer_no_memory(err);
+    TRY(container_blob(w->container, kind, SECTION_CODEC, buf_str(buf), INDEX_LEVEL, err));
     buf_clear(buf);
     return ERR_OK;
 }
 
-/* Dictionary, series and chunks stand side by side, so that one GET fetches all three. */
-static ErrCode put_index(BlockWriter *w, Error *err) {
+ErrCode writer_labels(BlockWriter *w, SectionKind dictionary, SectionKind series, Error *err) {
     DictionaryLayout layout;
 
     buf_clear(&w->column);
     TRY(dictionary_build(w->dictionary, &w->column, &layout, err));
-    TRY(put_blob(w, SECTION_METRICS_DICTIONARY, &w->column, err));
+    TRY(writer_blob(w, dictionary, &w->column, err));
     TRY(series_build(&w->series, &layout, w->index, &w->column, err));
-    TRY(put_blob(w, SECTION_METRICS_SERIES, &w->column, err));
+    return writer_blob(w, series, &w->column, err);
+}
+
+/* Dictionary, series and chunks stand side by side, so that one GET fetches all three. */
+static ErrCode put_index(BlockWriter *w, Error *err) {
+    TRY(writer_labels(w, SECTION_METRICS_DICTIONARY, SECTION_METRICS_SERIES, err));
     chunk_index_build(&w->chunks, &w->column);
-    TRY(put_blob(w, SECTION_METRICS_CHUNKS, &w->column, err));
+    TRY(writer_blob(w, SECTION_METRICS_CHUNKS, &w->column, err));
     if (w->exemplar_count == 0) return ERR_OK;
     exemplar_index_build(w->exemplars, w->exemplar_count, &w->column);
-    return put_blob(w, SECTION_METRICS_EXEMPLARS, &w->column, err);
+    return writer_blob(w, SECTION_METRICS_EXEMPLARS, &w->column, err);
 }
 
 static ErrCode put_metadata(BlockWriter *w, Error *err) {
@@ -439,27 +432,23 @@ static ErrCode put_metadata(BlockWriter *w, Error *err) {
     buf_append_varint(&w->column, w->metadata_count);
     buf_append_str(&w->column, buf_str(&w->metadata));
     buf_clear(&w->metadata);
-    return put_blob(w, SECTION_METRICS_METADATA, &w->column, err);
+    return writer_blob(w, SECTION_METRICS_METADATA, &w->column, err);
 }
 
 ErrCode block_metrics_end(BlockWriter *w, Error *err) {
     uint64_t raw = 0;
 
-    if (!w->open) return error_set(err, ERR_INVALID, "a tenant ends that has not begun");
+    if (!w->open || w->signal != SIGNAL_METRICS)
+        return error_set(err, ERR_INVALID, "a tenant ends that has not begun");
     TRY(flush_page(w, &w->values, err));
     TRY(flush_page(w, &w->times, err));
     TRY(flush_page(w, &w->exemplar_pages, err));
     for (size_t i = 0; i < w->chunks.page_count; i++) raw += w->chunks.pages[i].raw;
-    TRY(container_section(w->container, SECTION_METRICS_DATA, METRICS_CODEC, w->part_offset, raw,
+    TRY(container_section(w->container, SECTION_METRICS_DATA, SECTION_CODEC, w->part_offset, raw,
                           err));
     TRY(put_index(w, err));
     TRY(put_metadata(w, err));
-    if (w->part.min_ms > w->part.max_ms) w->part.min_ms = w->part.max_ms = w->created_ms;
-    TRY(container_part_end(w->container, &w->part, err));
-    w->open = false;
-    arena_free(w->index);
-    w->index = NULL;
-    return ERR_OK;
+    return writer_part_end(w, err);
 }
 
 ErrCode block_writer_finish(BlockWriter *w, BlockSummary *out, Error *err) {

@@ -1,0 +1,126 @@
+/*
+ * log_page_write.c: entries into a page.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/block/ints.h"
+#include "common/block/log_page.h"
+
+enum {
+    TEXT_LEVEL = 3,
+    SAVING_MIN_64THS = 3, /* what compression must save */
+};
+
+struct LogEncoder {
+    ZSTD_CCtx *zstd;
+    Buf directory;
+    Buf body;
+    Buf column; /* the one being made */
+    size_t columns;
+};
+
+LogEncoder *log_encoder_new(void) {
+    LogEncoder *e = calloc(1, sizeof *e);
+
+    if (e == NULL) return NULL;
+    buf_init(&e->directory, 0);
+    buf_init(&e->body, 0);
+    buf_init(&e->column, 0);
+    e->zstd = ZSTD_createCCtx();
+    if (e->zstd != NULL) return e;
+    log_encoder_free(e);
+    return NULL;
+}
+
+void log_encoder_free(LogEncoder *e) {
+    if (e == NULL) return;
+    ZSTD_freeCCtx(e->zstd);
+    buf_done(&e->directory);
+    buf_done(&e->body);
+    buf_done(&e->column);
+    free(e);
+}
+
+/* Moves what e->column holds to the page. Level 0: not worth trying. */
+static void put_column(LogEncoder *e, LogColumnKind kind, int level) {
+    Str raw = buf_str(&e->column);
+    size_t stored = raw.len, bound = ZSTD_compressBound(raw.len);
+    char *to = buf_failed(&e->column) ? NULL : buf_reserve(&e->body, MAX(bound, (size_t)1));
+
+    if (to == NULL) {
+        e->body.failed = true;
+        return;
+    }
+    if (level > 0 && raw.len > 64)
+        stored = ZSTD_compressCCtx(e->zstd, to, bound, raw.ptr, raw.len, level);
+    if (ZSTD_isError(stored) || stored + raw.len * SAVING_MIN_64THS / 64 >= raw.len) {
+        stored = raw.len;
+        if (raw.len > 0) memcpy(to, raw.ptr, raw.len);
+    }
+    buf_added(&e->body, stored);
+    buf_append_byte(&e->directory, (char)kind);
+    buf_append_varint(&e->directory, raw.len);
+    buf_append_varint(&e->directory, stored);
+    buf_clear(&e->column);
+    e->columns++;
+}
+
+/* Integers in chunks: the bytes of each, then all of them. */
+static void put_ints(LogEncoder *e, LogColumnKind kind, const int64_t *v, size_t count) {
+    uint8_t chunk[64 + COLUMN_ITEMS_MAX * 10];
+    CLEANUP_IN_PLACE(buf_done) Buf chunks;
+
+    buf_init(&chunks, 0);
+    for (size_t at = 0; at < count; at += COLUMN_ITEMS_MAX) {
+        size_t n = MIN(count - at, (size_t)COLUMN_ITEMS_MAX);
+        size_t bytes = ints_encode(v + at, n, (IntsTag){0}, chunk);
+
+        buf_append_varint(&e->column, bytes);
+        buf_append(&chunks, chunk, bytes);
+    }
+    buf_append_str(&e->column, buf_str(&chunks));
+    if (buf_failed(&chunks)) e->column.failed = true;
+    put_column(e, kind, 0);
+}
+
+/* Strings as their lengths and themselves. */
+static bool put_strings(LogEncoder *e, LogColumnKind lengths, LogColumnKind text, const Str *list,
+                        size_t count) {
+    int64_t *n = calloc(count + 1, sizeof *n);
+
+    if (n == NULL) return false;
+    for (size_t i = 0; i < count; i++) n[i] = (int64_t)list[i].len;
+    put_ints(e, lengths, n, count);
+    free(n);
+    for (size_t i = 0; i < count; i++) buf_append_str(&e->column, list[i]);
+    put_column(e, text, TEXT_LEVEL);
+    return true;
+}
+
+static bool any_metadata(const LogRows *rows) {
+    for (size_t i = 0; rows->metadata != NULL && i < rows->count; i++) {
+        if (rows->metadata[i].len > 0) return true;
+    }
+    return false;
+}
+
+bool log_page_encode(LogEncoder *e, const LogRows *rows, Buf *out) {
+    buf_clear(&e->directory);
+    buf_clear(&e->body);
+    buf_clear(&e->column);
+    e->columns = 0;
+    put_ints(e, LOG_COLUMN_TIMES, rows->times_ns, rows->count);
+    if (!put_strings(e, LOG_COLUMN_LENGTHS, LOG_COLUMN_LINES, rows->lines, rows->count))
+        return false;
+    if (any_metadata(rows) && !put_strings(e, LOG_COLUMN_METADATA_LENGTHS, LOG_COLUMN_METADATA,
+                                           rows->metadata, rows->count))
+        return false;
+    buf_clear(out);
+    buf_append_byte(out, LOG_PAGE_CODEC);
+    buf_append_varint(out, rows->count);
+    buf_append_varint(out, e->columns);
+    buf_append_str(out, buf_str(&e->directory));
+    buf_append_str(out, buf_str(&e->body));
+    return !buf_failed(&e->directory) && !buf_failed(&e->body) && !buf_failed(out);
+}

@@ -1,0 +1,255 @@
+/*
+ * log_select.c: selections of streams from a block, and their pages.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/block/log_page.h"
+#include "common/block/log_stream.h"
+#include "common/block/match.h"
+#include "common/block/reader.h"
+
+struct LogSource {
+    PartReader reader;
+    /* Pages that a fetch has pinned, while its arena lives. */
+    _Atomic(const char *) *fetched;
+};
+
+static ErrCode no_memory(Error *err) {
+    return error_set(err, ERR_LIMIT, "no memory for a selection of streams");
+}
+
+/* ---------- selecting ---------- */
+
+typedef struct Selecting {
+    LogSource *source;
+    const LogSelect *select;
+    Arena *arena;
+    uint32_t *streams; /* the matching ones, by number */
+    size_t stream_count;
+} Selecting;
+
+static int64_t floor_ms(int64_t ns) {
+    return ns / 1000000 - (ns % 1000000 < 0);
+}
+
+static bool piece_wanted(const Selecting *s, const LogPiece *piece) {
+    return piece->min_ns <= s->select->max_ns && piece->max_ns >= s->select->min_ns;
+}
+
+/* Drops streams without pages that are wanted; how many pages the others have. */
+static size_t keep_wanted(Selecting *s) {
+    const LogIndex *index = s->source->reader.logs;
+    size_t kept = 0, pages = 0;
+
+    for (size_t i = 0; i < s->stream_count; i++) {
+        uint32_t stream = s->streams[i];
+        size_t wanted = 0;
+
+        for (uint32_t p = index->piece_start[stream]; p < index->piece_start[stream + 1]; p++)
+            wanted += piece_wanted(s, &index->pieces[p]);
+        s->streams[kept] = stream;
+        kept += wanted > 0;
+        pages += wanted;
+    }
+    s->stream_count = kept;
+    return pages;
+}
+
+static ErrCode make_streams(Selecting *s, size_t page_count, LogsSelection *out, Error *err) {
+    const LogIndex *index = s->source->reader.logs;
+    const SeriesIndex *series = s->source->reader.series;
+    SelectedStream *list = arena_alloc(s->arena, (s->stream_count + 1) * sizeof *list);
+    LogPage *page = arena_alloc(s->arena, (page_count + 1) * sizeof *page);
+
+    if (list == NULL || page == NULL) return no_memory(err);
+    for (size_t i = 0; i < s->stream_count; i++) {
+        uint32_t stream = s->streams[i], row = series->row_start[stream];
+
+        list[i] = (SelectedStream){
+            .pairs = series->rows + row,
+            .pair_count = series->row_start[stream + 1] - row,
+            .pages = page,
+        };
+        for (uint32_t p = index->piece_start[stream]; p < index->piece_start[stream + 1]; p++) {
+            const LogPiece *piece = &index->pieces[p];
+
+            if (!piece_wanted(s, piece)) continue;
+            *page++ = (LogPage){
+                .min_ns = piece->min_ns,
+                .max_ns = piece->max_ns,
+                .count = piece->rows,
+                .raw_bytes = piece->raw_bytes,
+                .kind = LOG_PAGE_BLOCK,
+                .in_order = true,
+                .page = piece->page,
+                .piece = p,
+            };
+        }
+        list[i].page_count = (uint32_t)(page - list[i].pages);
+    }
+    *out = (LogsSelection){
+        .pairs = s->source->reader.dictionary->pairs,
+        .pair_count = s->source->reader.dictionary->pair_count,
+        .streams = list,
+        .stream_count = s->stream_count,
+        .source = s->source,
+    };
+    return ERR_OK;
+}
+
+ErrCode block_logs_select(const Block *block, const LogSelect *select, Arena *arena,
+                          BlockStats *stats, LogsSelection *out, Error *err) {
+    CLEANUP(arena_free) Arena *scratch = arena_new(0, arena_budget(arena));
+    Selecting s = {.select = select, .arena = arena, .source = ARENA_NEW(arena, LogSource)};
+    LogsSelection made = {0};
+    PartReader *reader;
+    bool found;
+
+    if (s.source == NULL || scratch == NULL) return no_memory(err);
+    reader = &s.source->reader;
+    TRY(part_open(block, select->tenant, SIGNAL_LOGS, arena, stats, reader, &found, err));
+    found = found && floor_ms(select->min_ns) <= reader->part->part.max_ms &&
+            floor_ms(select->max_ns) >= reader->part->part.min_ms;
+    if (found) {
+        TRY(part_load(reader, LOAD_INDEX, err));
+        s.source->fetched =
+            arena_array(arena, (size_t)reader->page_count + 1, sizeof *s.source->fetched);
+        if (s.source->fetched == NULL) return no_memory(err);
+        TRY(series_match(reader->dictionary, reader->series, select->matchers,
+                         select->matcher_count, scratch, &s.streams, &s.stream_count, err));
+        TRY(make_streams(&s, keep_wanted(&s), &made, err));
+    }
+    *out = made;
+    return ERR_OK;
+}
+
+/* ---------- fetching ---------- */
+
+/* What an arena that goes takes back. */
+typedef struct Fetched {
+    const LogSource *source;
+    const char **pages;
+} Fetched;
+
+static void forget_fetched(void *what) {
+    Fetched *f = what;
+
+    for (uint32_t i = 0; i < f->source->reader.page_count; i++) {
+        const char *page = f->pages[i];
+
+        if (page != NULL)
+            atomic_compare_exchange_strong(&f->source->fetched[i], &page, (const char *)NULL);
+    }
+}
+
+static ErrCode check_page(const LogsSelection *selection, const LogPage *page, Error *err) {
+    const LogSource *source = selection->source;
+
+    if (source == NULL || page->page >= source->reader.page_count ||
+        page->piece >= source->reader.logs->piece_count ||
+        source->reader.logs->pieces[page->piece].page != page->page)
+        return error_set(err, ERR_INTERNAL, "a page of another selection");
+    return ERR_OK;
+}
+
+ErrCode log_pages_fetch(const LogsSelection *selection, const LogPage *const *pages, size_t count,
+                        Arena *arena, BlockStats *stats, Error *err) {
+    CLEANUP(arena_free) Arena *scratch = arena_new(0, arena_budget(arena));
+    const LogSource *source = selection->source;
+    PartReader reader;
+    Fetched *fetched;
+    bool *needed;
+
+    if (source == NULL || count == 0) return ERR_OK;
+    reader = source->reader;
+    reader.arena = arena;
+    reader.stats = stats;
+    reader.pins = pins_new(arena);
+    needed = ARENA_ARRAY(scratch, bool, (size_t)reader.page_count + 1);
+    fetched = ARENA_NEW(arena, Fetched);
+    if (needed == NULL || fetched == NULL || reader.pins == NULL) return no_memory(err);
+    for (size_t i = 0; i < count; i++) {
+        if (pages[i]->kind != LOG_PAGE_BLOCK) continue;
+        TRY(check_page(selection, pages[i], err));
+        needed[pages[i]->page] = true;
+    }
+    fetched->source = source;
+    fetched->pages = ARENA_ARRAY(arena, const char *, (size_t)reader.page_count + 1);
+    if (fetched->pages == NULL) return no_memory(err);
+    TRY(part_load_pages(&reader, needed, fetched->pages, err));
+    if (!arena_on_free(arena, forget_fetched, fetched)) return no_memory(err);
+    for (uint32_t i = 0; i < reader.page_count; i++) {
+        if (needed[i]) atomic_store(&source->fetched[i], fetched->pages[i]);
+    }
+    return ERR_OK;
+}
+
+/* ---------- reading ---------- */
+
+/* The page's bytes: fetched, or into the decoder's arena. */
+static ErrCode get_page(LogDecoder *d, const LogSource *source, uint32_t number, Str *out,
+                        Error *err) {
+    const DataPage *page = &source->reader.pages[number];
+    const char *bytes = atomic_load(&source->fetched[number]);
+    BlockStats stats = {0};
+
+    if (bytes == NULL) {
+        PartReader reader = source->reader;
+        bool *needed = ARENA_ARRAY(d->arena, bool, (size_t)reader.page_count + 1);
+        const char **pages = ARENA_ARRAY(d->arena, const char *, (size_t)reader.page_count + 1);
+
+        reader.arena = d->arena;
+        reader.stats = &stats;
+        reader.pins = pins_new(d->arena);
+        if (needed == NULL || pages == NULL || reader.pins == NULL) return no_memory(err);
+        needed[number] = true;
+        TRY(part_load_pages(&reader, needed, pages, err));
+        bytes = pages[number];
+        stats_add(&source->reader.stats->gets, atomic_load(&stats.gets));
+        stats_add(&source->reader.stats->get_bytes, atomic_load(&stats.get_bytes));
+    }
+    *out = (Str){bytes, page->raw};
+    return ERR_OK;
+}
+
+static ErrCode read_block_page(LogDecoder *d, const LogsSelection *selection, const LogPage *page,
+                               LogPageRead *read, LogView *out, Error *err) {
+    const LogSource *source = selection->source;
+    const LogPiece *piece;
+    Str bytes;
+
+    TRY(check_page(selection, page, err));
+    TRY(get_page(d, source, page->page, &bytes, err));
+    piece = &source->reader.logs->pieces[page->piece];
+    read->rows = source->reader.logs->page_rows[page->page];
+    read->first = piece->first_row;
+    read->count = piece->rows;
+    if (log_page_decode(d, bytes, read, out, err) != ERR_OK)
+        return error_wrap(err, "block " STR_FMT ", page %u", STR_ARG(source->reader.block->key),
+                          page->page);
+    return ERR_OK;
+}
+
+ErrCode log_page_read(LogDecoder *d, const LogsSelection *selection, const LogPage *page,
+                      const LogFilter *filter, unsigned columns, int64_t min_ns, int64_t max_ns,
+                      LogView *out, Error *err) {
+    LogPageRead read = {.filter = filter, .columns = columns, .min_ns = min_ns, .max_ns = max_ns};
+
+    arena_reset(d->arena);
+    if (page->kind == LOG_PAGE_HEAD)
+        return log_head_decode(d, page->bytes, page->count, &read, out, err);
+    return read_block_page(d, selection, page, &read, out, err);
+}
+
+ErrCode log_page_patterns(LogDecoder *d, const LogsSelection *selection, const LogPage *page,
+                          Arena *arena, LogPattern **out, size_t *count, Error *err) {
+    (void)selection;
+    (void)page;
+    (void)arena;
+    (void)d;
+    (void)err;
+    *out = NULL;
+    *count = 0;
+    return ERR_OK;
+}

@@ -1,0 +1,318 @@
+/* Logs in blocks: what comes back is what was written, byte for byte, whole or in part. */
+#include "common/block/cache.h"
+#include "tests/unit/block/logs_model.h"
+
+static const Str KEY = STR_INIT("block");
+
+/* A store with the model's object, opened. */
+typedef struct Opened {
+    Store *store;
+    BlockCache *cache;
+    Arena *arena;
+    BlockStats stats;
+    const Block *block;
+    LogDecoder *decoder;
+} Opened;
+
+static void open_object(Opened *o, Str object) {
+    Error err = {0};
+
+    *o = (Opened){.store = store_new(store_driver_memory()), .arena = arena_new(0, NULL)};
+    assert_ok(store_put(o->store, KEY, object, NULL, &err), &err);
+    o->cache = block_cache_new(o->store, NULL);
+    assert_ok(block_open(o->cache, KEY, 0, o->arena, &o->stats, &o->block, &err), &err);
+    o->decoder = log_decoder_new(NULL);
+}
+
+static void close_object(Opened *o) {
+    log_decoder_free(o->decoder);
+    arena_free(o->arena);
+    block_cache_free(o->cache);
+    store_free(o->store);
+}
+
+static LogsSelection select_all(Opened *o, const LogFilter *filter, int64_t min_ns,
+                                int64_t max_ns) {
+    LogSelect select = {.tenant = STR("t"), .min_ns = min_ns, .max_ns = max_ns, .filter = filter};
+    LogsSelection selection;
+    Error err = {0};
+
+    assert_ok(block_logs_select(o->block, &select, o->arena, &o->stats, &selection, &err), &err);
+    return selection;
+}
+
+static Str metadata_of(const LogRows *rows, size_t i) {
+    return rows->metadata == NULL ? (Str){"", 0} : rows->metadata[i];
+}
+
+static void assert_same_rows(const LogView *view, const LogRows *rows, size_t first) {
+    assert_true(first + view->count <= rows->count);
+    for (size_t i = 0; i < view->count; i++) {
+        assert_int_equal(view->times_ns[i], rows->times_ns[first + i]);
+        assert_true(str_equal(view->lines[i], rows->lines[first + i]));
+        assert_int_equal(view->lengths[i], rows->lines[first + i].len);
+        assert_true(str_equal(view->metadata == NULL ? (Str){"", 0} : view->metadata[i],
+                              metadata_of(rows, first + i)));
+    }
+}
+
+enum { ALL_COLUMNS = LOG_TIMES | LOG_LINES | LOG_METADATA | LOG_LENGTHS };
+
+static void check_stream(Opened *o, const LogsSelection *selection, const SelectedStream *stream,
+                         const ModelStream *model) {
+    size_t at = 0;
+    Error err = {0};
+
+    assert_int_equal(stream->pair_count, model->labels.count);
+    for (uint32_t i = 0; i < stream->pair_count; i++)
+        assert_true(
+            str_equal(selection->pairs[stream->pairs[i]].value, model->labels.pairs[i].value));
+    for (uint32_t p = 0; p < stream->page_count; p++) {
+        LogView view = {0};
+
+        assert_ok(log_page_read(o->decoder, selection, &stream->pages[p], NULL, ALL_COLUMNS,
+                                INT64_MIN, INT64_MAX, &view, &err),
+                  &err);
+        assert_int_equal(view.count, stream->pages[p].count);
+        assert_int_equal(view.times_ns[0], stream->pages[p].min_ns);
+        assert_int_equal(view.times_ns[view.count - 1], stream->pages[p].max_ns);
+        assert_same_rows(&view, &model->rows, at);
+        at += view.count;
+    }
+    assert_int_equal(at, model->rows.count);
+}
+
+static void check_model(LogsModel *m) {
+    LogsSelection selection;
+    Opened o;
+
+    open_object(&o, buf_str(&m->object));
+    selection = select_all(&o, NULL, INT64_MIN, INT64_MAX);
+    assert_int_equal(selection.stream_count, m->stream_count);
+    for (size_t i = 0; i < m->stream_count; i++)
+        check_stream(&o, &selection, &selection.streams[i], &m->streams[i]);
+    close_object(&o);
+}
+
+static void entries_come_back_byte_for_byte(void **state) {
+    (void)state;
+    for (size_t round = 0; round < 12; round++) {
+        LogsModel m;
+
+        logs_make(&m, 1 + round * 3, round % 3 == 0 ? 3000 : 40, round % 2 == 0);
+        check_model(&m);
+        logs_done(&m);
+    }
+}
+
+static void a_block_says_what_it_holds(void **state) {
+    (void)state;
+    uint64_t rows = 0;
+    LogsModel m;
+    Error err = {0};
+    Buf text;
+
+    logs_make(&m, 9, 500, true);
+    for (size_t i = 0; i < m.stream_count; i++) rows += m.streams[i].rows.count;
+    assert_int_equal(m.summary.part_count, 1);
+    assert_int_equal(m.summary.parts[0].signal, SIGNAL_LOGS);
+    assert_int_equal(m.summary.parts[0].series, 9);
+    assert_int_equal(m.summary.parts[0].items, rows);
+    buf_init(&text, 0);
+    assert_ok(block_inspect(buf_str(&m.object), &text, &err), &err);
+    assert_true(text.len > 0);
+    buf_done(&text);
+    logs_done(&m);
+}
+
+static void small_streams_share_pages(void **state) {
+    (void)state;
+    LogsSelection selection;
+    LogsModel m;
+    Opened o;
+
+    logs_make(&m, 300, 3, false);
+    open_object(&o, buf_str(&m.object));
+    selection = select_all(&o, NULL, INT64_MIN, INT64_MAX);
+    assert_int_equal(selection.stream_count, 300);
+    for (size_t i = 0; i < 300; i++) assert_int_equal(selection.streams[i].pages[0].page, 0);
+    assert_true(m.object.len < 60000);
+    close_object(&o);
+    check_model(&m);
+    logs_done(&m);
+}
+
+static void a_range_cuts_streams_pages_and_entries(void **state) {
+    (void)state;
+    LogsSelection selection;
+    size_t got = 0, wanted = 0;
+    int64_t min_ns, max_ns;
+    Error err = {0};
+    LogsModel m;
+    Opened o;
+
+    logs_make(&m, 6, 4000, false);
+    min_ns = m.streams[0].rows.times_ns[m.streams[0].rows.count / 3];
+    max_ns = m.streams[0].rows.times_ns[m.streams[0].rows.count / 2];
+    for (size_t s = 0; s < m.stream_count; s++) {
+        const LogRows *rows = &m.streams[s].rows;
+
+        for (size_t i = 0; i < rows->count; i++)
+            wanted += rows->times_ns[i] >= min_ns && rows->times_ns[i] <= max_ns;
+    }
+    open_object(&o, buf_str(&m.object));
+    selection = select_all(&o, NULL, min_ns, max_ns);
+    for (size_t s = 0; s < selection.stream_count; s++) {
+        for (uint32_t p = 0; p < selection.streams[s].page_count; p++) {
+            LogView view = {0};
+
+            assert_ok(log_page_read(o.decoder, &selection, &selection.streams[s].pages[p], NULL,
+                                    LOG_TIMES, min_ns, max_ns, &view, &err),
+                      &err);
+            for (size_t i = 0; i < view.count; i++)
+                assert_true(view.times_ns[i] >= min_ns && view.times_ns[i] <= max_ns);
+            assert_null(view.lines);
+            got += view.count;
+        }
+    }
+    assert_int_equal(got, wanted);
+    close_object(&o);
+    logs_done(&m);
+}
+
+static void pages_that_were_fetched_need_no_more_gets(void **state) {
+    (void)state;
+    const LogPage **pages;
+    LogsSelection selection;
+    size_t count = 0;
+    uint64_t gets;
+    Error err = {0};
+    LogsModel m;
+    Opened o;
+
+    logs_make(&m, 20, 2000, true);
+    open_object(&o, buf_str(&m.object));
+    selection = select_all(&o, NULL, INT64_MIN, INT64_MAX);
+    pages = ARENA_ARRAY(o.arena, const LogPage *, 10000);
+    for (size_t s = 0; s < selection.stream_count; s++) {
+        for (uint32_t p = 0; p < selection.streams[s].page_count; p++)
+            pages[count++] = &selection.streams[s].pages[p];
+    }
+    assert_ok(log_pages_fetch(&selection, pages, count, o.arena, &o.stats, &err), &err);
+    gets = atomic_load(&o.stats.gets);
+    assert_true(gets <= 4);
+    for (size_t s = 0; s < m.stream_count; s++)
+        check_stream(&o, &selection, &selection.streams[s], &m.streams[s]);
+    assert_int_equal(atomic_load(&o.stats.gets), gets);
+    close_object(&o);
+    logs_done(&m);
+}
+
+static void a_cursor_goes_through_all_streams(void **state) {
+    (void)state;
+    CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
+    LabelPairs labels;
+    LogCursor *cursor;
+    bool more = false;
+    Error err = {0};
+    LogsModel m;
+    Opened o;
+
+    logs_make(&m, 40, 900, true);
+    open_object(&o, buf_str(&m.object));
+    assert_ok(log_cursor_open(o.store, KEY, 0, STR("t"), arena, &cursor, &err), &err);
+    for (size_t s = 0; s < m.stream_count; s++) {
+        const LogRows *rows = &m.streams[s].rows;
+        size_t at = 0;
+
+        assert_ok(log_cursor_stream(cursor, &labels, &more, &err), &err);
+        assert_true(more);
+        assert_int_equal(labels_compare(labels, m.streams[s].labels), 0);
+        if (s % 5 == 4) continue; /* what is left of it is skipped */
+        for (;;) {
+            LogRows got = {0};
+
+            assert_ok(log_cursor_rows(cursor, &got, &more, &err), &err);
+            if (!more) break;
+            for (size_t i = 0; i < got.count; i++, at++) {
+                assert_int_equal(got.times_ns[i], rows->times_ns[at]);
+                assert_true(str_equal(got.lines[i], rows->lines[at]));
+                assert_true(str_equal(metadata_of(&got, i), metadata_of(rows, at)));
+            }
+        }
+        assert_int_equal(at, rows->count);
+    }
+    assert_ok(log_cursor_stream(cursor, &labels, &more, &err), &err);
+    assert_false(more);
+    log_cursor_close(cursor);
+    close_object(&o);
+    logs_done(&m);
+}
+
+static void labels_come_from_the_dictionary(void **state) {
+    (void)state;
+    Error err = {0};
+    size_t count;
+    LogsModel m;
+    Opened o;
+    Str *list;
+
+    logs_make(&m, 7, 3, true);
+    open_object(&o, buf_str(&m.object));
+    assert_ok(block_logs_labels(o.block, STR("t"), STR(""), o.arena, &o.stats, &list, &count, &err),
+              &err);
+    assert_int_equal(count, 2);
+    assert_ok(
+        block_logs_labels(o.block, STR("t"), STR("pod"), o.arena, &o.stats, &list, &count, &err),
+        &err);
+    assert_int_equal(count, 7);
+    assert_ok(
+        block_logs_labels(o.block, STR("u"), STR("pod"), o.arena, &o.stats, &list, &count, &err),
+        &err);
+    assert_int_equal(count, 0);
+    close_object(&o);
+    logs_done(&m);
+}
+
+static void a_heads_page_is_put_in_order_of_time(void **state) {
+    (void)state;
+    CLEANUP(log_decoder_free) LogDecoder *decoder = log_decoder_new(NULL);
+    static const int64_t TIMES[] = {50, 10, 30, 10, 70, 30, 20};
+    static const char *const LINES[] = {"f", "a", "d", "b", "g", "e", "c"};
+    LogStreamState stream = {0};
+    uint8_t bytes[512];
+    size_t n = 0;
+    LogView view = {0};
+    LogPage page = {.kind = LOG_PAGE_HEAD};
+    Error err = {0};
+
+    for (size_t i = 0; i < ARRAY_LEN(TIMES); i++) {
+        LogEntry entry = {TIMES[i], str_of(LINES[i]), {"", 0}};
+
+        n += log_stream_append(&stream, bytes + n, &entry);
+    }
+    page.bytes = (Str){(const char *)bytes, n};
+    page.count = ARRAY_LEN(TIMES);
+    assert_ok(log_page_read(decoder, NULL, &page, NULL, ALL_COLUMNS, 10, 50, &view, &err), &err);
+    assert_int_equal(view.count, 6);
+    for (size_t i = 0; i < 6; i++) assert_int_equal(view.lines[i].ptr[0], "abcdef"[i]);
+    assert_null(view.metadata);
+    page.bytes.len--;
+    assert_int_equal(log_page_read(decoder, NULL, &page, NULL, ALL_COLUMNS, 10, 50, &view, &err),
+                     ERR_CORRUPT);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(entries_come_back_byte_for_byte),
+        cmocka_unit_test(a_block_says_what_it_holds),
+        cmocka_unit_test(small_streams_share_pages),
+        cmocka_unit_test(a_range_cuts_streams_pages_and_entries),
+        cmocka_unit_test(pages_that_were_fetched_need_no_more_gets),
+        cmocka_unit_test(a_cursor_goes_through_all_streams),
+        cmocka_unit_test(labels_come_from_the_dictionary),
+        cmocka_unit_test(a_heads_page_is_put_in_order_of_time),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
