@@ -192,7 +192,7 @@ static bool walk(RowRun *run, Str object, Path *path, unsigned depth, bool *enou
 
 static void broken(RowRun *run) {
     row_labels_fail(&run->labels, STR("JSONParserErr"),
-                    STR("RowJson looks like object, but can't find closing '}' symbol"));
+                    STR("Value looks like object, but can't find closing '}' symbol"));
 }
 
 static bool run_json(const RowStage *stage, RowRun *run) {
