@@ -105,9 +105,16 @@ def _point(want, got):
     buckets = lambda h: [b for b in h.get('buckets') or [] if b[3] != 'NaN']
     if w['count'] == 'NaN':
         return g['count'] == 'NaN'  # so is each bucket, and Prometheus has some that were empty
+    most = max((abs(float(b[3])) for b in buckets(w)), default=0)
     return (_number(w['count'], g['count']) and _number(w['sum'], g['sum']) and
             len(buckets(w)) == len(buckets(g)) and
-            all(a[0] == b[0] and _numbers(a[1:], b[1:]) for a, b in zip(buckets(w), buckets(g))))
+            all(a[0] == b[0] and _numbers(a[1:3], b[1:3]) and _bucket(a[3], b[3], most)
+                for a, b in zip(buckets(w), buckets(g))))
+
+
+def _bucket(want, got, most):
+    """One of a histogram, which differences may have left next to nothing in."""
+    return _number(want, got) or abs(float(want) - float(got)) <= tolerance * most
 
 
 def _series(want, got):
