@@ -8,7 +8,7 @@
 #include "common/base/rune.h"
 #include "querier/logql/engine/range.h"
 
-enum { STEPS_PER_SAMPLE_MAX = 16 };
+enum { STEPS_PER_SAMPLE_MAX = 16, SEEN = 64 };
 
 /* A thread's. */
 typedef struct RangeWorker {
@@ -18,12 +18,16 @@ typedef struct RangeWorker {
     RangeTable table;
     Window window;
     Buf key;
-    /* The series of the last entry whose labels were the stream's and its metadata: the next one
-     * often has the same. */
     LabelPairs stream;
-    const LabelPair *last_metadata;
-    size_t last_metadata_count;
-    uint32_t last_series; /* index + 1; 0: none */
+    /* Series of entries whose labels are the stream's and their metadata, by where the metadata
+     * lie: the same ones often come again. While a batch lives; the one of metadata that no key
+     * has, for the whole unit. Indices + 1; 0: not known. */
+    uint32_t bare_series;
+    struct {
+        const LabelPair *pairs;
+        size_t count;
+        uint32_t series;
+    } seen[SEEN];
 } RangeWorker;
 
 /* ---- which series ---- */
@@ -61,24 +65,60 @@ static void make_key(RangeWorker *worker, const Row *row) {
     }
 }
 
-static RangeSeries *series_of(RangeWorker *worker, const Row *row) {
-    bool same = row->plain && worker->last_series != 0 &&
-                (row->metadata.count == worker->last_metadata_count) &&
-                (row->metadata.count == 0 || row->metadata.pairs == worker->last_metadata);
-    RangeSeries *series;
+/* The series of a key that is in worker->key; index + 1, 0: out of memory. */
+static uint32_t find_series(RangeWorker *worker) {
+    const RangeSeries *series;
 
-    if (same) return &worker->table.series[worker->last_series - 1];
-    make_key(worker, row);
-    if (buf_failed(&worker->key)) return NULL;
+    if (buf_failed(&worker->key)) return 0;
     series = range_table_find(&worker->table, buf_str(&worker->key));
-    if (series == NULL || !row->plain) return series;
-    worker->last_series = (uint32_t)(series - worker->table.series) + 1;
-    worker->last_metadata = row->metadata.pairs;
-    worker->last_metadata_count = row->metadata.count;
-    return series;
+    return series == NULL ? 0 : (uint32_t)(series - worker->table.series) + 1;
+}
+
+/* No key has any of these labels. */
+static bool is_irrelevant(const RangePlan *plan, LabelPairs metadata) {
+    if (plan->no_labels || metadata.count == 0) return true;
+    if (plan->without) return false;
+    for (size_t i = 0; i < metadata.count; i++)
+        if (is_named(plan, metadata.pairs[i].name)) return false;
+    return true;
+}
+
+static uint32_t plain_series(RangeWorker *worker, LabelPairs metadata) {
+    size_t slot = ((uintptr_t)metadata.pairs / sizeof(LabelPair)) % SEEN;
+    Row row = {.stream = worker->stream, .metadata = metadata};
+
+    if (is_irrelevant(worker->plan, metadata)) {
+        if (worker->bare_series == 0) {
+            row.metadata = (LabelPairs){0};
+            make_key(worker, &row);
+            worker->bare_series = find_series(worker);
+        }
+        return worker->bare_series;
+    }
+    if (worker->seen[slot].pairs != metadata.pairs || worker->seen[slot].count != metadata.count ||
+        worker->seen[slot].series == 0) {
+        make_key(worker, &row);
+        worker->seen[slot].pairs = metadata.pairs;
+        worker->seen[slot].count = metadata.count;
+        worker->seen[slot].series = find_series(worker);
+    }
+    return worker->seen[slot].series;
+}
+
+static uint32_t series_of(RangeWorker *worker, const Row *row) {
+    if (row->plain) return plain_series(worker, row->metadata);
+    make_key(worker, row);
+    return find_series(worker);
 }
 
 /* ---- reading ---- */
+
+/* Metadata are the same by where they lie only while they do. */
+static void forget_metadata(void *what) {
+    RangeWorker *worker = what;
+
+    memset(worker->seen, 0, sizeof worker->seen);
+}
 
 static ErrCode begin_unit(void *what, const StreamUnit *unit, bool *skip, Error *err) {
     RangeWorker *worker = what;
@@ -86,8 +126,9 @@ static ErrCode begin_unit(void *what, const StreamUnit *unit, bool *skip, Error 
     (void)skip;
     (void)err;
     worker->stream = worker->scan->streams[unit->stream];
-    worker->last_series = 0;
+    worker->bare_series = 0;
     worker->window = (Window){0};
+    forget_metadata(worker);
     return ERR_OK;
 }
 
@@ -95,13 +136,6 @@ static const Window *window_of(RangeWorker *worker, int64_t time_ns) {
     if (time_ns < worker->window.from_ns || time_ns >= worker->window.to_ns)
         worker->window = window_at(&worker->plan->grid, time_ns);
     return &worker->window;
-}
-
-/* Metadata are the same by their pointer only while they live. */
-static void forget_metadata(void *what) {
-    RangeWorker *worker = what;
-
-    if (worker->last_metadata_count > 0) worker->last_series = 0;
 }
 
 static ErrCode pipeline_error(const Row *row, Error *err) {
@@ -146,13 +180,15 @@ static ErrCode take_entry(void *what, int64_t time_ns, const Row *row, bool *sto
     RangeWorker *worker = what;
     const Window *window = window_of(worker, time_ns);
     RangeSeries *series;
+    uint32_t index;
     bool added;
 
     (void)stop;
     if (window->lo > window->hi) return ERR_OK;
     if (row->has_error) return pipeline_error(row, err);
-    series = series_of(worker, row);
-    if (series == NULL) return logql_out_of_memory(err);
+    index = series_of(worker, row);
+    if (index == 0) return logql_out_of_memory(err);
+    series = &worker->table.series[index - 1];
     if (worker->plan->kind == RANGE_COUNT || worker->plan->kind == RANGE_BYTES)
         added = range_add_count(&worker->table, series, window, 1, row->line.len);
     else
@@ -176,21 +212,20 @@ static ErrCode take_run(RangeWorker *worker, RangeSeries *series, const StreamBa
 
 static ErrCode take_batch(void *what, const StreamBatch *batch, Error *err) {
     RangeWorker *worker = what;
+    static const LabelPairs none;
 
     for (size_t i = 0, next; i < batch->count; i = next) {
-        LabelPairs metadata = batch->metadata == NULL ? (LabelPairs){0} : batch->metadata[i];
-        Row row = {.stream = worker->stream, .metadata = metadata, .plain = true};
         const Window *window = window_of(worker, batch->times[i]);
-        RangeSeries *series = series_of(worker, &row);
+        uint32_t index = plain_series(worker, batch->metadata == NULL ? none : batch->metadata[i]);
 
-        if (series == NULL) return logql_out_of_memory(err);
+        if (index == 0) return logql_out_of_memory(err);
         for (next = i + 1; next < batch->count; next++) {
             if (batch->times[next] < window->from_ns || batch->times[next] >= window->to_ns) break;
-            if (batch->metadata != NULL && (batch->metadata[next].pairs != metadata.pairs ||
-                                            batch->metadata[next].count != metadata.count))
+            if (batch->metadata != NULL && !worker->plan->no_labels &&
+                plain_series(worker, batch->metadata[next]) != index)
                 break;
         }
-        TRY(take_run(worker, series, batch, i, next, err));
+        TRY(take_run(worker, &worker->table.series[index - 1], batch, i, next, err));
     }
     return ERR_OK;
 }
