@@ -18,17 +18,21 @@ static void skip_spaces(Str *rest) {
 
 /* Behind the opening quote, up to the closing one, which is taken. False: there is none. */
 static bool take_string(Str *rest, Str *text) {
-    for (size_t i = 0; i < rest->len; i++) {
-        if (rest->ptr[i] == '\\') {
-            i++;
-            continue;
-        }
-        if (rest->ptr[i] != '"') continue;
-        *text = str_slice(*rest, 0, i);
-        *rest = str_from(*rest, i + 1);
+    size_t from = 0;
+
+    for (;;) {
+        const char *quote =
+            from >= rest->len ? NULL : memchr(rest->ptr + from, '"', rest->len - from);
+        size_t at = quote == NULL ? 0 : (size_t)(quote - rest->ptr), slashes = 0;
+
+        if (quote == NULL) return false;
+        while (slashes < at && rest->ptr[at - 1 - slashes] == '\\') slashes++;
+        from = at + 1;
+        if (slashes % 2 != 0) continue;
+        *text = str_slice(*rest, 0, at);
+        *rest = str_from(*rest, at + 1);
         return true;
     }
-    return false;
 }
 
 /* The brackets' contents with the brackets; strings in between may have any. */

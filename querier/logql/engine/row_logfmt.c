@@ -24,6 +24,19 @@ static void fail(Reader *reader, const char *why) {
     reader->why = why;
 }
 
+/* Bytes that end a key or a value: spaces, controls, = and quotes. */
+static bool is_stop(unsigned char c) {
+    return c <= ' ' || c == '=' || c == '"';
+}
+
+static void skip_to_stop(Reader *reader) {
+    const char *text = reader->line.ptr;
+    size_t at = reader->at, len = reader->line.len;
+
+    while (at < len && !is_stop((unsigned char)text[at])) at++;
+    reader->at = at;
+}
+
 static int peek(const Reader *reader) {
     return reader->at < reader->line.len ? (unsigned char)reader->line.ptr[reader->at] : -1;
 }
@@ -35,6 +48,7 @@ static bool skip_word(Reader *reader) {
 
 static bool is_valid_key(Reader *reader, size_t start) {
     reader->key = str_slice(reader->line, start, reader->at - start);
+    if (row_is_ascii(reader->key)) return true;
     if (str_is_utf8(reader->key) &&
         memmem(reader->key.ptr, reader->key.len, "\xef\xbf\xbd", 3) == NULL)
         return true;
@@ -93,7 +107,8 @@ static bool next_pair(Reader *reader) {
     while ((c = peek(reader)) != -1 && c <= ' ') reader->at++;
     if (c == -1) return false;
     start = reader->at;
-    while ((c = peek(reader)) > ' ' && c != '=' && c != '"') reader->at++;
+    skip_to_stop(reader);
+    c = peek(reader);
     if (c == '"' || (c == '=' && reader->at == start)) {
         fail(reader, c == '"' ? "unexpected '\"'" : "unexpected '='");
         return skip_word(reader);
@@ -105,7 +120,8 @@ static bool next_pair(Reader *reader) {
     if (c <= ' ') return true;
     if (c == '"') return quoted_value(reader);
     start = reader->at;
-    while ((c = peek(reader)) > ' ' && c != '=' && c != '"') reader->at++;
+    skip_to_stop(reader);
+    c = peek(reader);
     if (c == '=' || c == '"') {
         fail(reader, c == '"' ? "unexpected '\"'" : "unexpected '='");
         return skip_word(reader);

@@ -75,6 +75,7 @@ bool row_ip_in_text(const RowIp *ip, Str text); /* any address in it is one of t
 /* Letters, digits and _ as they are, others as _; a digit in front gets one too. In `arena` unless
  * nothing had to change. Empty: nothing is left. NULL ptr: out of memory. */
 Str row_label_name(Arena *arena, Str key);
+bool row_is_ascii(Str text);
 /* Spaces for what is no UTF-8, or U+FFFD. */
 Str row_clean_text(Arena *arena, Str text);
 /* The text between a JSON string's quotes; false: an escape is wrong. */

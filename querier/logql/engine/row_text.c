@@ -53,8 +53,23 @@ void row_regexes_done(RowRegexes *regexes) {
 
 /* ---- names ---- */
 
+/* Letters, digits and the underscore. */
+static const bool plain_bytes[256] = {
+    ['0'] = true, ['1'] = true, ['2'] = true, ['3'] = true, ['4'] = true, ['5'] = true,
+    ['6'] = true, ['7'] = true, ['8'] = true, ['9'] = true, ['_'] = true, ['a'] = true,
+    ['b'] = true, ['c'] = true, ['d'] = true, ['e'] = true, ['f'] = true, ['g'] = true,
+    ['h'] = true, ['i'] = true, ['j'] = true, ['k'] = true, ['l'] = true, ['m'] = true,
+    ['n'] = true, ['o'] = true, ['p'] = true, ['q'] = true, ['r'] = true, ['s'] = true,
+    ['t'] = true, ['u'] = true, ['v'] = true, ['w'] = true, ['x'] = true, ['y'] = true,
+    ['z'] = true, ['A'] = true, ['B'] = true, ['C'] = true, ['D'] = true, ['E'] = true,
+    ['F'] = true, ['G'] = true, ['H'] = true, ['I'] = true, ['J'] = true, ['K'] = true,
+    ['L'] = true, ['M'] = true, ['N'] = true, ['O'] = true, ['P'] = true, ['Q'] = true,
+    ['R'] = true, ['S'] = true, ['T'] = true, ['U'] = true, ['V'] = true, ['W'] = true,
+    ['X'] = true, ['Y'] = true, ['Z'] = true,
+};
+
 static bool is_plain(char c) {
-    return c == '_' || (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z');
+    return plain_bytes[(unsigned char)c];
 }
 
 Str row_label_name(Arena *arena, Str key) {
@@ -62,6 +77,9 @@ Str row_label_name(Arena *arena, Str key) {
     char *text;
     size_t n = 0;
 
+    while (n < key.len && is_plain(key.ptr[n])) n++;
+    if (n == key.len && n > 0 && (key.ptr[0] < '0' || key.ptr[0] > '9')) return key;
+    n = 0;
     while (key.len > 0 && isspace((unsigned char)key.ptr[0])) key = str_from(key, 1);
     while (key.len > 0 && isspace((unsigned char)key.ptr[key.len - 1])) key.len--;
     if (key.len == 0) return (Str){"", 0};
@@ -83,10 +101,23 @@ Str row_label_name(Arena *arena, Str key) {
 
 /* ---- values ---- */
 
+bool row_is_ascii(Str text) {
+    uint64_t high = 0, word;
+    size_t i = 0;
+
+    for (; i + sizeof word <= text.len; i += sizeof word) {
+        memcpy(&word, text.ptr + i, sizeof word);
+        high |= word;
+    }
+    for (; i < text.len; i++) high |= (unsigned char)text.ptr[i];
+    return (high & UINT64_C(0x8080808080808080)) == 0;
+}
+
 Str row_clean_text(Arena *arena, Str text) {
     char *out;
     size_t n = 0;
 
+    if (row_is_ascii(text)) return text;
     if (str_is_utf8(text) && memmem(text.ptr, text.len, "\xef\xbf\xbd", 3) == NULL) return text;
     out = arena_alloc_bytes(arena, text.len);
     if (out == NULL) return (Str){"", 0};
