@@ -171,8 +171,7 @@ static ErrCode note(const Matched *m, uint32_t step, BinaryNote what, LabelSet s
             return eval_out_of_memory(err);
     }
     before = b->notes[step];
-    if (before != BINARY_NOTE_NONE && before != what &&
-        m->filling == bits_get(b->noted_filled, step) &&
+    if (before != BINARY_NOTE_NONE && m->filling == bits_get(b->noted_filled, step) &&
         label_set_compare(b->eval->symbols, series, b->noted[step]) < 0)
         return ERR_OK;
     b->notes[step] = (uint8_t)what;

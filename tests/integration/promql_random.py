@@ -167,6 +167,8 @@ class Generator:
         matchers = [self.matcher(metric) for _ in range(self.rng.choice((0, 0, 0, 1, 1, 2)))]
         if '.' in metric.name:
             text = '{' + ', '.join(['"%s"' % metric.name] + matchers) + '}'
+        elif self.chance(0.01):
+            text = '{' + ', '.join(['__name__=~"%s"' % self.one(('node_.*', '.+', '.*_total', '.*seconds.*'))] + matchers) + '}'
         elif self.chance(0.05):
             text = '{' + ', '.join(['__name__=~"%s.*"' % metric.name] + matchers) + '}'
         else:
@@ -311,6 +313,8 @@ class Generator:
         roll = self.rng.random()
         if roll < 0.25:
             operator = self.one(ARITHMETIC + COMPARISONS)
+            if self.chance(0.4 if self.focus.kind == 'native' else 0.02):
+                return '%s %s %s' % (self.operand(depth), self.one(('</', '>/')), self.scalar(depth))
             boolean = ' bool' if operator in COMPARISONS and self.chance(0.5) else ''
             sides = [self.operand(depth), self.scalar(depth)]
             self.rng.shuffle(sides)
