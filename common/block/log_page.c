@@ -230,7 +230,7 @@ ErrCode log_page_decode(LogDecoder *d, Str bytes, const LogPageRead *read, LogVi
     int64_t *times = NULL;
     uint32_t *lengths = NULL;
     Picked picked = {0};
-    Page page;
+    Page page = {0};
     Str *list = NULL;
 
     TRY(open_page(d, bytes, read->rows, &page, err));
