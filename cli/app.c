@@ -26,11 +26,16 @@ enum {
     IDLE_BODY_BYTES_MAX = 2 << 20, /* decompressed bodies' buffers kept between requests */
 };
 
-/* The ingester as the gateway's sink. */
+/* The ingester as the gateway's sinks. */
 typedef struct IngesterSink {
     MetricsSink sink;
     Ingester *ingester;
 } IngesterSink;
+
+typedef struct IngesterLogsSink {
+    LogsSink sink;
+    Ingester *ingester;
+} IngesterLogsSink;
 
 struct App {
     Configuration configuration;
@@ -44,6 +49,7 @@ struct App {
     Pool *gateway_pool;
     Ingester *ingester;
     IngesterSink sink;
+    IngesterLogsSink logs_sink;
     Gateway *gateway;
     Compactor *compactor;
     Cors *cors;
@@ -150,6 +156,7 @@ static ErrCode open_ingester(App *app, Error *err) {
         .wal_io_uring = s->wal_io_uring,
         .flush_age_ms = s->flush_age,
         .flush_bytes = s->flush_bytes,
+        .flush_log_bytes = s->flush_log_bytes,
     };
 
     TRY(make_directory(s->data, err));
@@ -163,10 +170,16 @@ static void sink_append(MetricsSink *sink, const MetricsBatch *batch, AppendDone
     ingester_append_metrics(((IngesterSink *)sink)->ingester, batch, done, context);
 }
 
+static void logs_sink_append(LogsSink *sink, const LogsBatch *batch, AppendDone done,
+                             void *context) {
+    ingester_append_logs(((IngesterLogsSink *)sink)->ingester, batch, done, context);
+}
+
 static ErrCode open_gateway(App *app, Error *err) {
     GatewayOptions options = {
         .tenants = app->tenants,
         .metrics = &app->sink.sink,
+        .logs = &app->logs_sink.sink,
         .clock = app->clock,
         .bodies = &app->memory.bodies,
         .caches = &app->memory.caches,
@@ -176,6 +189,8 @@ static ErrCode open_gateway(App *app, Error *err) {
     };
 
     app->sink = (IngesterSink){{sink_append, ingester_series_seed(app->ingester)}, app->ingester};
+    app->logs_sink =
+        (IngesterLogsSink){{logs_sink_append, ingester_series_seed(app->ingester)}, app->ingester};
     TRY(pool_new("gateway", GATEWAY_THREADS, 10000, &app->gateway_pool, err));
     options.pool = app->gateway_pool;
     return gateway_new(&options, &app->gateway, err);
@@ -293,9 +308,10 @@ static void greet(const App *app) {
              http_server_port(app->server));
     printf("moraine " MORAINE_VERSION " is ready\n"
            "  send metrics   %s/api/v1/push         (Prometheus remote_write)\n"
+           "  send logs      %s/loki/api/v1/push    (Loki's push API)\n"
            "  query          %s/prometheus          (Grafana data source: Prometheus)\n"
            "  its own state  %s/metrics, %s/ready\n",
-           base, base, base, base);
+           base, base, base, base, base);
     fflush(stdout);
 }
 

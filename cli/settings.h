@@ -42,6 +42,7 @@ typedef struct Settings {
     bool wal_io_uring;
     int64_t flush_age;
     uint64_t flush_bytes;
+    uint64_t flush_log_bytes;
     bool created_timestamp_zero_sample;
 
     uint64_t query_threads;

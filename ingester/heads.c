@@ -34,6 +34,13 @@ static bool pin_generation(Arena *arena, Generation *generation, bool live) {
     return true;
 }
 
+/* What select finds in one generation. */
+typedef struct LookSlot {
+    MetricsSelection metrics;
+    HeadExemplars *exemplars;
+    LogsSelection logs;
+} LookSlot;
+
 /* One question to one lane. What looks at a generation is look(); it fills a slot of its own kind.
  */
 typedef struct Look Look;
@@ -42,15 +49,16 @@ struct Look {
                     Error *err);
     Str tenant;
     const HeadSelect *select;
+    const LogSelect *log_select;
     bool exemplars;
+    bool logs; /* labels: of streams */
     Str name;
     Arena *arena; /* the lane's, beside the query's */
     Generation **frozen;
     size_t frozen_count;
     /* what select leaves */
-    MetricsSelection *selections;
-    HeadExemplars **exemplar_lists;
-    size_t selection_count;
+    LookSlot *slots; /* with something in it, one a generation */
+    size_t slot_count;
     /* what labels and metadata leave */
     StrList strings;
     MetadataList metadata;
@@ -90,21 +98,16 @@ static void look_on_lane(Lane *lane, void *what) {
 
 /* The frozen ones are older than the live one, which was looked at first: it moves to the end. */
 static ErrCode look_at_frozen(Look *look, Arena *arena, Error *err) {
-    MetricsSelection *live = look->selections;
-    HeadExemplars **live_exemplars = look->exemplar_lists;
-    size_t live_count = look->selection_count;
+    LookSlot *live = look->slots;
+    size_t live_count = look->slot_count;
     ErrCode code = ERR_OK;
 
-    look->selections = ARENA_ARRAY(arena, MetricsSelection, look->frozen_count + 1);
-    look->exemplar_lists = ARENA_ARRAY(arena, HeadExemplars *, look->frozen_count + 1);
-    look->selection_count = 0;
-    if (look->selections == NULL || look->exemplar_lists == NULL) code = out_of_memory(err);
+    look->slots = ARENA_ARRAY(arena, LookSlot, look->frozen_count + 1);
+    look->slot_count = 0;
+    if (look->slots == NULL) code = out_of_memory(err);
     for (size_t i = 0; code == ERR_OK && i < look->frozen_count; i++)
         code = look_at(look, look->frozen[i], false, arena, err);
-    if (code == ERR_OK && live_count > 0) {
-        look->selections[look->selection_count] = live[0];
-        look->exemplar_lists[look->selection_count++] = live_exemplars[0];
-    }
+    if (code == ERR_OK && live_count > 0) look->slots[look->slot_count++] = live[0];
     release_frozen(look);
     return code;
 }
@@ -147,22 +150,29 @@ static ErrCode look_everywhere(Ingester *ingester, const Look *question, Arena *
 
 /* ---------- select, exemplars ---------- */
 
+/* The slot to fill next; kept when slot_count is counted up. */
+static LookSlot *next_slot(Look *look, Arena *arena) {
+    /* The live one comes first, and has no array yet. */
+    if (look->slots == NULL) look->slots = ARENA_NEW(arena, LookSlot);
+    return look->slots == NULL ? NULL : &look->slots[look->slot_count];
+}
+
 static ErrCode look_select(Look *look, const Generation *generation, uint32_t tenant, Arena *arena,
                            Error *err) {
-    MetricsSelection *out = look->selections;
-    HeadExemplars **exemplars = look->exemplar_lists;
+    LookSlot *slot = next_slot(look, arena);
 
-    if (out == NULL) { /* the live one comes first, and has no array yet */
-        out = look->selections = ARENA_NEW(arena, MetricsSelection);
-        exemplars = look->exemplar_lists = ARENA_NEW(arena, HeadExemplars *);
-        if (out == NULL || exemplars == NULL) return out_of_memory(err);
-    }
-    out += look->selection_count;
-    exemplars += look->selection_count;
-    TRY(metrics_head_select(&generation->metrics, tenant, look->select, arena, out,
-                            look->exemplars ? exemplars : NULL, err));
-    if (out->series_count > 0) look->selection_count++;
+    if (slot == NULL) return out_of_memory(err);
+    TRY(metrics_head_select(&generation->metrics, tenant, look->select, arena, &slot->metrics,
+                            look->exemplars ? &slot->exemplars : NULL, err));
+    if (slot->metrics.series_count > 0) look->slot_count++;
     return ERR_OK;
+}
+
+static size_t slots_total(const Ingester *ingester, const Look *looks) {
+    size_t total = 0;
+
+    for (unsigned i = 0; i < ingester->lane_count; i++) total += looks[i].slot_count;
+    return total;
 }
 
 static ErrCode select_heads(Ingester *ingester, const HeadSelect *select, bool exemplars,
@@ -172,18 +182,18 @@ static ErrCode select_heads(Ingester *ingester, const HeadSelect *select, bool e
         .look = look_select, .tenant = select->tenant, .select = select, .exemplars = exemplars};
     MetricsSelection *all;
     HeadExemplars **all_lists;
-    size_t total = 0, n = 0;
+    size_t total, n = 0;
     Look *looks;
 
     TRY(look_everywhere(ingester, &question, arena, &looks, err));
-    for (unsigned i = 0; i < ingester->lane_count; i++) total += looks[i].selection_count;
+    total = slots_total(ingester, looks);
     all = ARENA_ARRAY(arena, MetricsSelection, MAX(total, (size_t)1));
     all_lists = ARENA_ARRAY(arena, HeadExemplars *, MAX(total, (size_t)1));
     if (all == NULL || all_lists == NULL) return out_of_memory(err);
     for (unsigned i = 0; i < ingester->lane_count; i++)
-        for (size_t k = 0; k < looks[i].selection_count; k++) {
-            all_lists[n] = looks[i].exemplar_lists[k];
-            all[n++] = looks[i].selections[k];
+        for (size_t k = 0; k < looks[i].slot_count; k++) {
+            all_lists[n] = looks[i].slots[k].exemplars;
+            all[n++] = looks[i].slots[k].metrics;
         }
     *out = all;
     if (lists != NULL) *lists = all_lists;
@@ -206,6 +216,8 @@ static ErrCode reader_exemplars(void *context, const HeadSelect *select, Arena *
 
 static ErrCode look_labels(Look *look, const Generation *generation, uint32_t tenant, Arena *arena,
                            Error *err) {
+    if (look->logs)
+        return logs_head_labels(&generation->logs, tenant, look->name, arena, &look->strings, err);
     return metrics_head_labels(&generation->metrics, tenant, look->name, arena, &look->strings,
                                err);
 }
@@ -214,10 +226,9 @@ static int compare_str(const void *a, const void *b) {
     return str_compare(*(const Str *)a, *(const Str *)b);
 }
 
-static ErrCode reader_labels(void *context, Str tenant, Str name, Arena *arena, Str **out,
-                             size_t *count, Error *err) {
-    Ingester *ingester = context;
-    Look question = {.look = look_labels, .tenant = tenant, .name = name};
+static ErrCode labels(Ingester *ingester, bool logs, Str tenant, Str name, Arena *arena, Str **out,
+                      size_t *count, Error *err) {
+    Look question = {.look = look_labels, .tenant = tenant, .name = name, .logs = logs};
     size_t total = 0, n = 0, kept = 0;
     Look *looks;
     Str *all;
@@ -234,6 +245,50 @@ static ErrCode reader_labels(void *context, Str tenant, Str name, Arena *arena, 
     *out = all;
     *count = kept;
     return ERR_OK;
+}
+
+static ErrCode reader_labels(void *context, Str tenant, Str name, Arena *arena, Str **out,
+                             size_t *count, Error *err) {
+    return labels(context, false, tenant, name, arena, out, count, err);
+}
+
+/* ---------- logs ---------- */
+
+static ErrCode look_logs(Look *look, const Generation *generation, uint32_t tenant, Arena *arena,
+                         Error *err) {
+    LookSlot *slot = next_slot(look, arena);
+
+    if (slot == NULL) return out_of_memory(err);
+    TRY(logs_head_select(&generation->logs, tenant, look->log_select, arena, &slot->logs, err));
+    if (slot->logs.stream_count > 0) look->slot_count++;
+    return ERR_OK;
+}
+
+static ErrCode reader_logs(void *context, const LogSelect *select, Arena *arena,
+                           LogsSelection **out, size_t *count, Error *err) {
+    Ingester *ingester = context;
+    Look question = {.look = look_logs, .tenant = select->tenant, .log_select = select};
+    LogsSelection *all;
+    size_t n = 0;
+    Look *looks;
+
+    TRY(look_everywhere(ingester, &question, arena, &looks, err));
+    all = ARENA_ARRAY(arena, LogsSelection, MAX(slots_total(ingester, looks), (size_t)1));
+    if (all == NULL) return out_of_memory(err);
+    for (unsigned i = 0; i < ingester->lane_count; i++)
+        for (size_t k = 0; k < looks[i].slot_count; k++) all[n++] = looks[i].slots[k].logs;
+    *out = all;
+    *count = n;
+    return ERR_OK;
+}
+
+static ErrCode reader_log_labels(void *context, Str tenant, Str name, Arena *arena, Str **out,
+                                 size_t *count, Error *err) {
+    return labels(context, true, tenant, name, arena, out, count, err);
+}
+
+LogHeadReader ingester_log_head_reader(Ingester *ingester) {
+    return (LogHeadReader){.select = reader_logs, .labels = reader_log_labels, .context = ingester};
 }
 
 /* ---------- metadata ---------- */

@@ -121,6 +121,15 @@ static size_t flush_bytes(const IngesterOptions *options, unsigned lanes) {
     return limit == 0 ? MIB(512) : MAX(limit / 3 / lanes, MIB(1));
 }
 
+/* Smaller ones make more objects with less to find alike in each; larger ones hold more memory:
+ * while one is filled, up to two more are on their way out. */
+static size_t flush_log_bytes(const IngesterOptions *options, unsigned lanes) {
+    size_t bytes =
+        options->flush_log_bytes != 0 ? options->flush_log_bytes : MAX(MIB(48) / lanes, MIB(8));
+
+    return MIN(bytes, flush_bytes(options, lanes));
+}
+
 static WalIo *lane_io(const IngesterOptions *options, Error *err) {
     int code = 0;
     WalIo *io = options->wal_io_uring ? wal_io_uring(&code) : wal_io_posix();
@@ -143,6 +152,7 @@ static ErrCode start_lanes(Ingester *ingester, const char *wal_dir, const Ingest
                         .ingester = options,
                         .active = ingester->active,
                         .flush_bytes = flush_bytes(options, lane_count(options)),
+                        .flush_log_bytes = flush_log_bytes(options, lane_count(options)),
                         .flush = {.store = options->store,
                                   .manifest = options->manifest,
                                   .background = options->background,
@@ -232,6 +242,15 @@ uint64_t ingester_active_series(Ingester *ingester, Str tenant) {
 void ingester_append_metrics(Ingester *ingester, const MetricsBatch *batch, AppendDone done,
                              void *context) {
     append_submit(ingester->lanes, ingester->lane_count, batch, done, context);
+}
+
+uint64_t ingester_active_streams(Ingester *ingester, Str tenant) {
+    return active_streams_count(ingester->active, tenant);
+}
+
+void ingester_append_logs(Ingester *ingester, const LogsBatch *batch, AppendDone done,
+                          void *context) {
+    append_submit_logs(ingester->lanes, ingester->lane_count, batch, done, context);
 }
 
 /* ---------- flushing ---------- */

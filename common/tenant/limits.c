@@ -48,6 +48,10 @@ static const ConfigSetting settings[] = {
     COUNT(series_max, "0",
           "Series that an ingester holds in memory; samples of further ones are refused. 0: no "
           "limit."),
+    COUNT(
+        streams_max, "0",
+        "Log streams that an ingester holds in memory; entries of further ones are refused. 0: no "
+        "limit."),
     COUNT(label_names_max, "40", "Labels of one series, the metric's name included. 0: no limit."),
     BYTES(label_name_bytes_max, "1024", "Length of a label's name. 0: no limit."),
     BYTES(label_value_bytes_max, "2048", "Length of a label's value. 0: no limit."),

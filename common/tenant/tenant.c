@@ -127,6 +127,7 @@ static void lift(TenantLimits *limits) {
     limits->ingest_rate = 0;
     limits->ingest_burst = 0;
     limits->series_max = 0;
+    limits->streams_max = 0;
     limits->label_names_max = 0;
     limits->label_name_bytes_max = 0;
     limits->label_value_bytes_max = 0;

@@ -119,6 +119,8 @@ static ErrCode flush_body(const FlushTarget *target, const Generation *generatio
     LOG_INFO("head flushed", LOG_STR("key", key), LOG_U64("bytes", body->len),
              LOG_U64("samples", generation->metrics.samples),
              LOG_U64("series", generation->metrics.series_count),
+             LOG_U64("log_entries", generation->logs.entries),
+             LOG_U64("streams", generation->logs.stream_count),
              LOG_U64("ms", (clock_monotonic_ns(target->clock) - started) / 1000000));
     return ERR_OK;
 }

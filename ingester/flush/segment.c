@@ -1,32 +1,16 @@
 /*
- * segment.c: a generation's series, in the order a block wants them, decoded and written one by
- * one.
+ * segment.c: a generation as one object; its series, in the order a block wants them, decoded and
+ * written one by one.
  *
  * Pairs are ranked once, so that comparing two series compares numbers. A series' chunks are
  * decoded into an arena that is reset after each; only where they overlap are they sorted again.
  */
 #include <stdlib.h>
 
-#include "ingester/flush/flush.h"
+#include "ingester/flush/segment.h"
 #include "ingester/head/select.h"
 
-/* What a series is sorted by: the rank of its name, then of its first other pair, then the rest. */
-typedef struct SortedSeries {
-    uint64_t key;
-    uint32_t series;
-} SortedSeries;
-
-typedef struct Segment {
-    const Generation *generation;
-    const MetricsHead *head;
-    BlockWriter *writer;
-    Arena *arena;    /* the flush's */
-    Arena *scratch;  /* a series' */
-    uint32_t *ranks; /* of each pair, by name and value; from 1 */
-    SortedSeries *sorted;
-} Segment;
-
-static ErrCode out_of_memory(Error *err) {
+ErrCode segment_out_of_memory(Error *err) {
     return error_set(err, ERR_LIMIT, "flush: the budget for background work is used up");
 }
 
@@ -45,40 +29,49 @@ static ErrCode rank_pairs(Segment *segment, Error *err) {
     uint32_t *order = ARENA_ARRAY(segment->arena, uint32_t, MAX(pairs->count, 1U));
 
     segment->ranks = ARENA_ARRAY(segment->arena, uint32_t, MAX(pairs->count, 1U));
-    if (order == NULL || segment->ranks == NULL) return out_of_memory(err);
+    if (order == NULL || segment->ranks == NULL) return segment_out_of_memory(err);
     for (uint32_t i = 0; i < pairs->count; i++) order[i] = i;
     qsort_r(order, pairs->count, sizeof *order, compare_pairs, (void *)pairs_array(pairs));
     for (uint32_t i = 0; i < pairs->count; i++) segment->ranks[order[i]] = i + 1;
     return ERR_OK;
 }
 
+int segment_compare(const Segment *segment, const uint32_t *a, uint32_t a_count, const uint32_t *b,
+                    uint32_t b_count) {
+    for (uint32_t i = 0; i < MIN(a_count, b_count); i++) {
+        uint32_t rx = segment->ranks[a[i]], ry = segment->ranks[b[i]];
+
+        if (rx != ry) return rx < ry ? -1 : 1;
+    }
+    return (a_count > b_count) - (a_count < b_count);
+}
+
 static int compare_series(const void *a, const void *b, void *context) {
     const SortedSeries *x = a, *y = b;
     const Segment *segment = context;
     const HeadHot *hx, *hy;
-    const uint32_t *px, *py;
 
     if (x->key != y->key) return x->key < y->key ? -1 : 1;
     hx = head_hot(segment->head, x->series);
     hy = head_hot(segment->head, y->series);
-    px = head_pairs(segment->head, hx);
-    py = head_pairs(segment->head, hy);
-    for (uint32_t i = 0; i < MIN(hx->pair_count, hy->pair_count); i++) {
-        uint32_t rx = segment->ranks[px[i]], ry = segment->ranks[py[i]];
-
-        if (rx != ry) return rx < ry ? -1 : 1;
-    }
-    return (hx->pair_count > hy->pair_count) - (hx->pair_count < hy->pair_count);
+    return segment_compare(segment, head_pairs(segment->head, hx), hx->pair_count,
+                           head_pairs(segment->head, hy), hy->pair_count);
 }
 
 /* The name decides first (labels_compare()); then, as labels are in order of names, their ranks one
  * by one: the first of them shares the key. */
-static uint64_t series_key(const Segment *segment, uint32_t name_pair, uint32_t series) {
-    const HeadHot *hot = head_hot(segment->head, series);
+uint64_t segment_key(const Segment *segment, uint32_t name_pair, const uint32_t *pairs,
+                     uint32_t count) {
     uint64_t name = name_pair == PAIR_NONE ? 0 : segment->ranks[name_pair];
-    uint64_t first = hot->pair_count > 0 ? segment->ranks[head_pairs(segment->head, hot)[0]] : 0;
+    uint64_t first = count > 0 ? segment->ranks[pairs[0]] : 0;
 
     return name << 32 | first;
+}
+
+static uint64_t series_key(const Segment *segment, uint32_t name_pair, uint32_t series) {
+    const HeadHot *hot = head_hot(segment->head, series);
+
+    return segment_key(segment, name_pair, head_pairs(segment->head, hot), hot->pair_count);
 }
 
 /* Series of groups that failed, or that were only looked at by a limit, hold nothing. */
@@ -191,7 +184,7 @@ static ErrCode decode_series(Segment *segment, uint32_t series, ChunkSamples *ou
 
     *out = (ChunkSamples){0};
     if (count == 0) return ERR_OK; /* exemplars only */
-    if (views == NULL || parts == NULL) return out_of_memory(err);
+    if (views == NULL || parts == NULL) return segment_out_of_memory(err);
     metrics_head_chunks(head, series, views);
     for (uint32_t c = 0; c < count; c++) {
         TRY(stream_decode(&views[c], segment->scratch, &parts[c], err));
@@ -203,7 +196,7 @@ static ErrCode decode_series(Segment *segment, uint32_t series, ChunkSamples *ou
         *out = parts[0];
     else if (!(appended ? merge_appended : merge_sorted)(parts, count, total, segment->scratch,
                                                          out))
-        return out_of_memory(err);
+        return segment_out_of_memory(err);
     return ERR_OK;
 }
 
@@ -221,7 +214,7 @@ static ErrCode write_exemplars(Segment *segment, uint32_t series, Error *err) {
 
     if (!metrics_head_exemplars(segment->head, series, INT64_MIN, INT64_MAX, segment->scratch,
                                 &items, &count))
-        return out_of_memory(err);
+        return segment_out_of_memory(err);
     if (count == 0) return ERR_OK;
     qsort(items, count, sizeof *items, compare_exemplars);
     return block_metrics_exemplars(segment->writer, items, count, err);
@@ -233,7 +226,7 @@ static ErrCode write_series(Segment *segment, uint32_t series, Error *err) {
     LabelPair *pairs = ARENA_ARRAY(segment->scratch, LabelPair, MAX(hot->pair_count, 1));
     ChunkSamples samples;
 
-    if (pairs == NULL) return out_of_memory(err);
+    if (pairs == NULL) return segment_out_of_memory(err);
     for (uint32_t i = 0; i < hot->pair_count; i++)
         pairs[i] = pairs_array(&segment->head->pairs)[numbers[i]];
     TRY(decode_series(segment, series, &samples, err));
@@ -245,7 +238,7 @@ static int compare_metadata(const void *a, const void *b) {
     return str_compare(((const MetadataItem *)a)->metric, ((const MetadataItem *)b)->metric);
 }
 
-static ErrCode write_tenant(Segment *segment, uint32_t tenant, Error *err) {
+static ErrCode write_metrics(Segment *segment, uint32_t tenant, Error *err) {
     MetadataList metadata = {0};
     size_t count = sort_series(segment, tenant);
 
@@ -264,6 +257,12 @@ static ErrCode write_tenant(Segment *segment, uint32_t tenant, Error *err) {
     return block_metrics_end(segment->writer, err);
 }
 
+/* A tenant's signals in their order (block.h). */
+static ErrCode write_tenant(Segment *segment, uint32_t tenant, Error *err) {
+    TRY(write_metrics(segment, tenant, err));
+    return segment_write_logs(segment, tenant, err);
+}
+
 static int compare_tenants(const void *a, const void *b, void *context) {
     const Generation *generation = context;
 
@@ -275,7 +274,7 @@ static ErrCode write_tenants(Segment *segment, Error *err) {
     const Generation *generation = segment->generation;
     uint32_t *tenants = ARENA_ARRAY(segment->arena, uint32_t, MAX(generation->tenant_count, 1U));
 
-    if (tenants == NULL) return out_of_memory(err);
+    if (tenants == NULL) return segment_out_of_memory(err);
     for (uint32_t i = 0; i < generation->tenant_count; i++) tenants[i] = i;
     qsort_r(tenants, generation->tenant_count, sizeof *tenants, compare_tenants,
             (void *)generation);
@@ -291,10 +290,11 @@ ErrCode segment_write(const Generation *generation, Arena *arena, BlockSink sink
         .generation = generation, .head = &generation->metrics, .arena = arena, .scratch = scratch};
 
     segment.sorted =
-        arena_alloc(arena, MAX(segment.head->series_count, 1U) * sizeof *segment.sorted);
+        arena_alloc(arena, MAX(MAX(segment.head->series_count, generation->logs.stream_count), 1U) *
+                               sizeof *segment.sorted);
     segment.writer = block_writer_new(arena, sink, generation->created_ms);
     if (scratch == NULL || segment.sorted == NULL || segment.writer == NULL)
-        return out_of_memory(err);
+        return segment_out_of_memory(err);
     TRY(rank_pairs(&segment, err));
     TRY(write_tenants(&segment, err));
     return block_writer_finish(segment.writer, out, err);

@@ -30,7 +30,8 @@ void active_series_free(ActiveSeries *active) {
             ActiveTenant *tenant = active->buckets[i];
 
             active->buckets[i] = tenant->next;
-            gauge_set(tenant->gauge, 0);
+            gauge_set(tenant->series.gauge, 0);
+            gauge_set(tenant->streams.gauge, 0);
             free(tenant);
         }
     pthread_mutex_destroy(&active->lock);
@@ -54,8 +55,10 @@ static ActiveTenant *make(ActiveSeries *active, Str name) {
     memcpy(tenant->name, name.ptr, name.len);
     tenant->name_len = name.len;
     telemetry_label(label, sizeof label, "tenant", name);
-    tenant->gauge =
+    tenant->series.gauge =
         telemetry_gauge("moraine_active_series", label, "Series in the heads, by tenant.");
+    tenant->streams.gauge =
+        telemetry_gauge("moraine_active_streams", label, "Streams in the heads, by tenant.");
     tenant->next = *bucket;
     *bucket = tenant;
     return tenant;
@@ -71,11 +74,20 @@ ActiveTenant *active_series_tenant(ActiveSeries *active, Str name) {
     return tenant;
 }
 
-uint64_t active_series_count(ActiveSeries *active, Str name) {
+static uint64_t count_of(ActiveSeries *active, Str name, bool streams) {
     ActiveTenant *tenant;
 
     pthread_mutex_lock(&active->lock);
     tenant = find(active, name);
     pthread_mutex_unlock(&active->lock);
-    return tenant == NULL ? 0 : (uint64_t)MAX(active_tenant_count(tenant), (int64_t)0);
+    if (tenant == NULL) return 0;
+    return (uint64_t)MAX(active_count(streams ? &tenant->streams : &tenant->series), (int64_t)0);
+}
+
+uint64_t active_series_count(ActiveSeries *active, Str name) {
+    return count_of(active, name, false);
+}
+
+uint64_t active_streams_count(ActiveSeries *active, Str name) {
+    return count_of(active, name, true);
 }

@@ -68,6 +68,7 @@ static size_t reserve_bytes(Budget *heads) {
 }
 
 static void generation_free(Generation *generation) {
+    logs_head_done(&generation->logs);
     metrics_head_done(&generation->metrics);
     region_done(&generation->tenant_region);
     table_done(&generation->tenant_table);
@@ -86,6 +87,8 @@ Generation *generation_new(const GenerationOptions *options) {
     generation->created_ms = options->created_ms;
     budget_init(&generation->budget, "head", 0, options->heads);
     if (!metrics_head_init(&generation->metrics, reserve, options->seed, &generation->budget) ||
+        !logs_head_init(&generation->logs, &generation->metrics.pairs, &generation->metrics.slab,
+                        reserve, &generation->budget) ||
         !region_init(&generation->tenant_region, reserve, &generation->budget) ||
         !table_init(&generation->tenant_table, &generation->budget)) {
         generation_free(generation);

@@ -8,6 +8,7 @@
 #include "common/base/clock.h"
 #include "common/tenant/tenant.h"
 #include "ingester/head/active.h"
+#include "ingester/head/logs.h"
 #include "ingester/head/metrics.h"
 #include "ingester/wal/wal.h"
 
@@ -35,6 +36,7 @@ typedef struct GenerationTenant {
     bool logging; /* the group being built does */
     int64_t limits_at_ms;
     uint64_t series_max;
+    uint64_t streams_max;
 } GenerationTenant;
 
 typedef struct Generation {
@@ -47,6 +49,7 @@ typedef struct Generation {
     GenerationLog *log;
     Budget budget; /* all of its memory, charged to the heads' */
     MetricsHead metrics;
+    LogsHead logs;        /* in the dictionary and the slab of `metrics` */
     Region tenant_region; /* GenerationTenant[tenant_count] */
     Table tenant_table;
     uint32_t tenant_count;
@@ -59,6 +62,7 @@ typedef struct Generation {
     uint64_t flush_attempt; /* the lane's number of the attempt under way */
     unsigned flush_attempts;
     uint64_t flush_after_ns; /* monotonic */
+    uint64_t frozen_ns;      /* monotonic */
 } Generation;
 
 typedef struct GenerationOptions {

@@ -1,91 +1,25 @@
 /*
  * select.c: matching by scanning, without postings. What makes it cheap: a selector with a metric
- * name looks only at that name's series; an equality is one 4-byte comparison a label; any other
- * matcher is asked once per distinct value (a byte per pair remembers the answer), not once per
- * series.
+ * name looks only at that name's series, and match.c makes a matcher a comparison of numbers.
  */
 #include "ingester/head/select.h"
 
-enum { UNKNOWN = 0, YES = 1, NO = 2, AHEAD = 8 };
-
-/* A matcher, made ready for this head. */
-typedef struct LabelTest {
-    const Matcher *matcher;
-    bool on_name;   /* of __name__: asked once per metric name */
-    uint32_t name;  /* the label's number; PAIR_NONE: no series has it */
-    uint32_t equal; /* for `=` with a value: the only pair that will do */
-    bool is_equal;
-    uint8_t *answers; /* per pair, for the others */
-} LabelTest;
+enum { AHEAD = 8 };
 
 typedef struct Selecting {
     const MetricsHead *head;
     const HeadSelect *select;
     Arena *arena;
-    LabelTest *tests;
-    size_t test_count;
+    LabelTests tests;
     uint32_t *found; /* the series that match */
     size_t found_count;
     size_t chunk_count; /* theirs, in the range */
     size_t label_count; /* theirs */
     bool exemplars;
-    bool never; /* a matcher that no series can satisfy */
 } Selecting;
 
 static ErrCode out_of_budget(Error *err) {
     return error_set(err, ERR_LIMIT, "selecting from the head: the query's memory is used up");
-}
-
-static ErrCode prepare(Selecting *s, Error *err) {
-    const Pairs *pairs = &s->head->pairs;
-
-    s->tests = ARENA_ARRAY(s->arena, LabelTest, s->select->matcher_count);
-    if (s->tests == NULL) return out_of_budget(err);
-    for (size_t i = 0; i < s->select->matcher_count; i++) {
-        const Matcher *matcher = &s->select->matchers[i];
-        LabelTest *test = &s->tests[s->test_count++];
-
-        *test = (LabelTest){.matcher = matcher,
-                            .on_name = str_equal(matcher->name, LABEL_NAME),
-                            .name = pairs_find_name(pairs, matcher->name)};
-        if (matcher->op == MATCH_EQUAL && matcher->value.len > 0) {
-            test->is_equal = true;
-            test->equal = pairs_find(pairs, matcher->name, matcher->value);
-            if (test->equal == PAIR_NONE) s->never = true;
-        } else if (test->name == PAIR_NONE) {
-            if (!matcher->matches_empty) s->never = true;
-            s->test_count--; /* absent everywhere, and that is fine with it */
-        } else {
-            test->answers = arena_zalloc(s->arena, MAX(pairs->count, 1U));
-            if (test->answers == NULL) return out_of_budget(err);
-        }
-    }
-    return ERR_OK;
-}
-
-static bool test_pair(const Selecting *s, const LabelTest *test, uint32_t pair) {
-    uint8_t *answer;
-
-    if (test->is_equal) return pair == test->equal;
-    if (pair == PAIR_NONE) return test->matcher->matches_empty;
-    answer = &test->answers[pair];
-    if (*answer == UNKNOWN)
-        *answer =
-            matcher_matches(test->matcher, pairs_array(&s->head->pairs)[pair].value) ? YES : NO;
-    return *answer == YES;
-}
-
-static bool test_series(const Selecting *s, const LabelTest *test, const uint32_t *pairs,
-                        uint32_t count) {
-    if (test->is_equal) {
-        for (uint32_t i = 0; i < count; i++)
-            if (pairs[i] == test->equal) return true;
-        return false;
-    }
-    for (uint32_t i = 0; i < count; i++)
-        if (pairs_name_of(&s->head->pairs, pairs[i]) == test->name)
-            return test_pair(s, test, pairs[i]);
-    return test->matcher->matches_empty;
 }
 
 /* Chunks of the series that overlap the range. */
@@ -113,8 +47,10 @@ static void consider(Selecting *s, uint32_t series) {
     const uint32_t *pairs = head_pairs(s->head, hot);
     uint32_t chunks;
 
-    for (size_t i = 0; i < s->test_count; i++)
-        if (!s->tests[i].on_name && !test_series(s, &s->tests[i], pairs, hot->pair_count)) return;
+    for (size_t i = 0; i < s->tests.count; i++)
+        if (!s->tests.items[i].on_name &&
+            !label_test_set(&s->tests, &s->tests.items[i], pairs, hot->pair_count))
+            return;
     chunks = chunks_in_range(s, hot, cold);
     if (s->exemplars ? cold->exemplars == 0 : chunks == 0) return;
     s->found[s->found_count++] = series;
@@ -126,8 +62,10 @@ static void consider(Selecting *s, uint32_t series) {
 static void scan_name(Selecting *s, const HeadName *name) {
     const uint32_t *series = slab_ptr(&s->head->slab, name->series);
 
-    for (size_t i = 0; i < s->test_count; i++)
-        if (s->tests[i].on_name && !test_pair(s, &s->tests[i], name->pair)) return;
+    for (size_t i = 0; i < s->tests.count; i++)
+        if (s->tests.items[i].on_name &&
+            !label_test_pair(&s->tests, &s->tests.items[i], name->pair))
+            return;
     for (uint32_t i = 0; i < name->count; i++) {
         if (i + 2 * AHEAD < name->count) {
             __builtin_prefetch(head_hot(s->head, series[i + 2 * AHEAD]));
@@ -212,43 +150,16 @@ static ErrCode hand_out_series(const Selecting *s, SelectedSeries *out, Error *e
     return ERR_OK;
 }
 
-/* A few series of a large head get a dictionary of their own, so that nobody has to walk the whole
- * one; for many the head's own is handed out as it lies. */
 static ErrCode hand_out_pairs(const Selecting *s, SelectedSeries *series, MetricsSelection *out,
                               Error *err) {
-    const Pairs *pairs = &s->head->pairs;
-    size_t slots = 16, local = 0;
-    uint64_t *map;
-    LabelPair *own;
-    uint32_t *numbers;
+    PairsOut pairs;
 
-    if (pairs->count <= s->label_count) {
-        out->pairs = pairs_array(pairs);
-        out->pair_count = pairs->count;
-        return ERR_OK;
-    }
-    while (slots < s->label_count * 2) slots *= 2;
-    map = arena_zalloc(s->arena, slots * sizeof *map);
-    own = arena_alloc(s->arena, MAX(s->label_count, (size_t)1) * sizeof *own);
-    numbers = arena_alloc(s->arena, MAX(s->label_count, (size_t)1) * sizeof *numbers);
-    if (map == NULL || own == NULL || numbers == NULL) return out_of_budget(err);
-    for (size_t i = 0; i < s->found_count; i++) {
-        const uint32_t *from = series[i].pairs;
-
-        series[i].pairs = numbers;
-        for (uint32_t k = 0; k < series[i].pair_count; k++) {
-            size_t at = (from[k] * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (slots - 1);
-
-            while (map[at] != 0 && map[at] >> 32 != from[k]) at = (at + 1) & (slots - 1);
-            if (map[at] == 0) {
-                own[local] = pairs_array(pairs)[from[k]];
-                map[at] = (uint64_t)from[k] << 32 | ++local;
-            }
-            *numbers++ = (uint32_t)map[at] - 1;
-        }
-    }
-    out->pairs = own;
-    out->pair_count = local;
+    if (!pairs_out_init(&pairs, &s->head->pairs, s->label_count, s->arena))
+        return out_of_budget(err);
+    for (size_t i = 0; i < s->found_count; i++)
+        series[i].pairs = pairs_out_add(&pairs, series[i].pairs, series[i].pair_count);
+    out->pairs = pairs.pairs;
+    out->pair_count = pairs.count;
     return ERR_OK;
 }
 
@@ -282,8 +193,10 @@ ErrCode metrics_head_select(const MetricsHead *head, uint32_t tenant, const Head
 
     *out = (MetricsSelection){0};
     if (exemplars != NULL) *exemplars = NULL;
-    TRY(prepare(&s, err));
-    if (s.never || owner->series_count == 0) return ERR_OK;
+    if (!label_tests_prepare(&head->pairs, select->matchers, select->matcher_count, arena,
+                             &s.tests))
+        return out_of_budget(err);
+    if (s.tests.never || owner->series_count == 0) return ERR_OK;
     s.found = arena_alloc(arena, owner->series_count * sizeof *s.found);
     if (s.found == NULL) return out_of_budget(err);
     for (uint32_t n = owner->names; n != HEAD_NONE; n = head_name(head, n)->next)
@@ -322,39 +235,12 @@ static uint8_t *used_pairs(const MetricsHead *head, uint32_t tenant, Arena *aren
     return used;
 }
 
-static bool list_add(StrList *list, Arena *arena, Str s) {
-    if (list->count == list->capacity) {
-        size_t more = MAX(list->capacity * 2, (size_t)64);
-
-        list->items = arena_grow(arena, list->items, list->capacity * sizeof *list->items,
-                                 more * sizeof *list->items);
-        if (list->items == NULL) return false;
-        list->capacity = more;
-    }
-    list->items[list->count++] = s;
-    return true;
-}
-
 ErrCode metrics_head_labels(const MetricsHead *head, uint32_t tenant, Str name, Arena *arena,
                             StrList *out, Error *err) {
-    const Pairs *pairs = &head->pairs;
-    uint32_t number = name.len > 0 ? pairs_find_name(pairs, name) : PAIR_NONE;
-    uint8_t *used = used_pairs(head, tenant, arena), *named;
+    uint8_t *used = used_pairs(head, tenant, arena);
 
-    named = arena_zalloc(arena, MAX(pairs->name_count, 1U));
-    if (used == NULL || named == NULL) return out_of_budget(err);
-    for (uint32_t i = 0; i < pairs->count; i++) {
-        uint32_t of = pairs_name_of(pairs, i);
-
-        if (!used[i]) continue;
-        if (name.len > 0) {
-            if (of == number && !list_add(out, arena, pairs_array(pairs)[i].value))
-                return out_of_budget(err);
-        } else if (!named[of]) {
-            named[of] = 1;
-            if (!list_add(out, arena, pairs_name(pairs, of))) return out_of_budget(err);
-        }
-    }
+    if (used == NULL || !pairs_list(&head->pairs, used, name, arena, out))
+        return out_of_budget(err);
     return ERR_OK;
 }
 

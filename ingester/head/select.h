@@ -6,6 +6,7 @@
  * generation pinned, slab_pin() included, for as long as the arena lives.
  */
 #include "common/block/heads.h"
+#include "ingester/head/match.h"
 #include "ingester/head/metrics.h"
 
 /* `tenant` is the generation's number for select->tenant. With `exemplars` it takes the series that
@@ -14,11 +15,6 @@ MUST_USE ErrCode metrics_head_select(const MetricsHead *head, uint32_t tenant,
                                      const HeadSelect *select, Arena *arena, MetricsSelection *out,
                                      HeadExemplars **exemplars, Error *err);
 /* Label names (`name` empty) or values, each once, unsorted; appended to *out, which grows. */
-typedef struct StrList {
-    Str *items;
-    size_t count;
-    size_t capacity;
-} StrList;
 MUST_USE ErrCode metrics_head_labels(const MetricsHead *head, uint32_t tenant, Str name,
                                      Arena *arena, StrList *out, Error *err);
 typedef struct MetadataList {

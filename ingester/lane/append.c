@@ -1,6 +1,7 @@
 /*
- * append.c: the way of a sample. Everything that waits is looked up, encoded into one group,
- * written and synced at once, and only then applied to the head and answered.
+ * append.c: the way of a sample, and the group that log lines join too. Everything that waits is
+ * looked up, encoded into one group, written and synced at once, and only then applied to the head
+ * and answered.
  *
  * The order of a part's samples, histograms and exemplars in the log is the order they are applied
  * in, so that a replay comes to the same decisions about doubles and conflicts.
@@ -8,10 +9,11 @@
 #include <stdlib.h>
 
 #include "common/base/log.h"
-#include "ingester/lane/lane.h"
+#include "ingester/lane/append.h"
 
 enum {
     GROUP_BYTES_MAX = 4 << 20, /* what comes after waits for the next group */
+    GROUP_KEPT_MAX = 16 << 20, /* a larger group's memory is given back */
     PARTS_MAX = 256,
     AHEAD = 16,     /* rows: a cache miss takes as long as applying about so many */
     ROW_BYTES = 64, /* a guess at what a row makes the head grow by, asked for in advance */
@@ -25,7 +27,7 @@ static const MetricsRow *part_row(const AppendPart *part, uint32_t i, uint32_t *
     return &part->append->batch->rows[row];
 }
 
-static void part_note(AppendPart *part, uint32_t row, const Error *err) {
+void part_note(AppendPart *part, uint32_t row, const Error *err) {
     if (row >= part->first_row) return;
     part->first_row = row;
     part->result.first = *err;
@@ -33,7 +35,7 @@ static void part_note(AppendPart *part, uint32_t row, const Error *err) {
 
 /* ---------- before the log: tenant, room, series ---------- */
 
-static bool log_series(Lane *lane, uint32_t series) {
+bool append_logging(Lane *lane, uint32_t number) {
     if (lane->logging_count == lane->logging_capacity) {
         size_t more = MAX(lane->logging_capacity * 2, (size_t)1024);
         uint32_t *grown = realloc(lane->logging, more * sizeof *grown);
@@ -42,19 +44,26 @@ static bool log_series(Lane *lane, uint32_t series) {
         lane->logging = grown;
         lane->logging_capacity = more;
     }
-    lane->logging[lane->logging_count++] = series;
-    head_hot(&lane->live->metrics, series)->flags |= HOT_LOGGING;
+    lane->logging[lane->logging_count++] = number;
     return true;
 }
 
-/* Series from `from` on are not in the group after all, or it failed, or (`durable`) they are now
- * in the log. */
+/* Series and streams from `from` on are not in the group after all, or it failed, or (`durable`)
+ * they are now in the log. */
 static void log_settle(Lane *lane, size_t from, bool durable) {
     for (size_t i = from; i < lane->logging_count; i++) {
-        HeadHot *hot = head_hot(&lane->live->metrics, lane->logging[i]);
+        uint32_t number = lane->logging[i];
 
-        hot->flags &= (uint8_t)~HOT_LOGGING;
-        if (durable) hot->flags |= HOT_LOGGED;
+        if (number & LOGGING_STREAM) {
+            HeadStream *stream = head_stream(&lane->live->logs, number & ~LOGGING_STREAM);
+
+            stream->flags = durable ? STREAM_LOGGED : 0;
+        } else {
+            HeadHot *hot = head_hot(&lane->live->metrics, number);
+
+            hot->flags &= (uint8_t)~HOT_LOGGING;
+            if (durable) hot->flags |= HOT_LOGGED;
+        }
     }
     lane->logging_count = from;
 }
@@ -72,7 +81,7 @@ static void log_settle_tenants(Lane *lane, bool durable) {
 
 static GenerationTenant *part_tenant(Lane *lane, AppendPart *part) {
     Generation *live = lane->live;
-    Str name = part->append->batch->tenant;
+    Str name = part->append->tenant;
     GenerationTenant *tenant;
     int64_t now = clock_now_ms(lane->options.ingester->clock);
 
@@ -87,6 +96,7 @@ static GenerationTenant *part_tenant(Lane *lane, AppendPart *part) {
 
         tenants_limits(lane->options.ingester->tenants, name, &limits);
         tenant->series_max = limits.series_max;
+        tenant->streams_max = limits.streams_max;
         tenant->limits_at_ms = now;
     }
     return tenant;
@@ -111,7 +121,7 @@ static size_t part_bytes(const AppendPart *part) {
     return bytes;
 }
 
-static ErrCode no_memory(const Lane *lane, Error *err) {
+ErrCode append_no_memory(const Lane *lane, Error *err) {
     const Budget *heads = lane->options.ingester->heads;
 
     return error_set(err, ERR_LIMIT,
@@ -127,7 +137,7 @@ static ErrCode part_new_series(Lane *lane, AppendPart *part, GenerationTenant *t
                                Error *err) {
     MetricsHead *head = &lane->live->metrics;
     uint32_t series = metrics_head_find_one(head, row->id);
-    _Atomic int64_t *live = &tenant->active->live;
+    _Atomic int64_t *live = &tenant->active->series.live;
     ErrCode code;
 
     if (series != HEAD_NONE) { /* an earlier row of this batch made it */
@@ -153,7 +163,7 @@ static ErrCode part_new_series(Lane *lane, AppendPart *part, GenerationTenant *t
     else
         code = metrics_head_add(head, part->tenant, row->id, row->labels, ret_series, err);
     if (code != ERR_OK) atomic_fetch_sub_explicit(live, 1, memory_order_relaxed);
-    return code == ERR_LIMIT ? no_memory(lane, err) : code;
+    return code == ERR_LIMIT ? append_no_memory(lane, err) : code;
 }
 
 /* Finds or makes every row's series, and puts the definitions that the log lacks into the group. */
@@ -176,7 +186,8 @@ static ErrCode part_resolve(Lane *lane, AppendPart *part, GenerationTenant *tena
         if (UNLIKELY((head_hot(head, series[i])->flags & (HOT_LOGGED | HOT_LOGGING)) == 0)) {
             const MetricsRow *row = part_row(part, i, NULL);
 
-            if (!log_series(lane, series[i])) return no_memory(lane, err);
+            if (!append_logging(lane, series[i])) return append_no_memory(lane, err);
+            head_hot(head, series[i])->flags |= HOT_LOGGING;
             record_add_series(&definitions, series[i], row->id, row->labels);
         }
     }
@@ -270,13 +281,16 @@ static void encode_metadata(Lane *lane, const AppendPart *part) {
 static ErrCode part_encode(Lane *lane, AppendPart *part, Error *err) {
     GenerationTenant *tenant = part_tenant(lane, part);
 
-    if (tenant == NULL || !metrics_head_reserve(&lane->live->metrics, part_bytes(part)))
-        return no_memory(lane, err);
+    if (tenant == NULL) return append_no_memory(lane, err);
+    if (part->append->batch != NULL &&
+        !metrics_head_reserve(&lane->live->metrics, part_bytes(part)))
+        return append_no_memory(lane, err);
     if (!tenant->logged && !tenant->logging) {
         record_add_tenant(&lane->group, part->tenant, tenant->name);
         tenant->logging = part->defines_tenant = true;
         lane->logging_tenants = MAX(lane->logging_tenants, part->tenant + 1);
     }
+    if (part->append->logs != NULL) return append_logs_encode(lane, part, tenant, err);
     TRY(part_resolve(lane, part, tenant, err));
     encode_samples(lane, part);
     encode_histograms(lane, part);
@@ -382,8 +396,7 @@ static void part_apply(Lane *lane, AppendPart *part) {
     apply_samples(lane, part);
     apply_histograms(lane, part);
     apply_rest(lane, part);
-    gauge_set(generation_tenant(lane->live, part->tenant)->active->gauge,
-              active_tenant_count(generation_tenant(lane->live, part->tenant)->active));
+    active_show(&generation_tenant(lane->live, part->tenant)->active->series);
     counter_add(lane->metrics.samples, part->result.samples + part->result.histograms);
     counter_add(lane->metrics.conflicts, part->result.conflicts);
     counter_add(lane->metrics.over_limit, part->result.over_limit);
@@ -410,18 +423,31 @@ static bool group_add(Lane *lane, AppendPart *part) {
     return false;
 }
 
-static size_t group_build(Lane *lane, AppendPart **parts) {
-    size_t count = 0;
+/* Takes parts off the list until the group holds `bytes_max`. */
+static size_t group_take(Lane *lane, TaskList *list, size_t bytes_max, AppendPart **parts,
+                         size_t count) {
+    while (list->first != NULL && count < PARTS_MAX && lane->group.len < bytes_max) {
+        AppendPart *part = (AppendPart *)list->first;
 
-    buf_clear(&lane->group);
-    while (lane->appends != NULL && count < PARTS_MAX && lane->group.len < GROUP_BYTES_MAX) {
-        AppendPart *part = (AppendPart *)lane->appends;
-
-        lane->appends = part->task.next;
-        if (lane->appends == NULL) lane->appends_end = &lane->appends;
+        list->first = part->task.next;
+        if (list->first == NULL) list->end = &list->first;
         if (group_add(lane, part)) parts[count++] = part;
     }
     return count;
+}
+
+/* Metrics first: logs, which are so many more bytes, cannot keep them waiting. */
+static size_t group_build(Lane *lane, AppendPart **parts) {
+    size_t count;
+
+    if (lane->group.capacity > GROUP_KEPT_MAX) {
+        buf_done(&lane->group);
+        buf_init(&lane->group, 0);
+    }
+    buf_clear(&lane->group);
+    count = group_take(lane, &lane->appends, GROUP_BYTES_MAX, parts, 0);
+    if (lane->logs.first == NULL || lane_logs_behind(lane)) return count;
+    return group_take(lane, &lane->logs, lane->group.len + GROUP_BYTES_MAX, parts, count);
 }
 
 void lane_commit(Lane *lane) {
@@ -447,7 +473,10 @@ void lane_commit(Lane *lane) {
             part_refuse(lane, parts[i], &err);
             continue;
         }
-        part_apply(lane, parts[i]);
+        if (parts[i]->append->logs != NULL)
+            append_logs_apply(lane, parts[i]);
+        else
+            part_apply(lane, parts[i]);
         append_part_done(parts[i]);
     }
 }

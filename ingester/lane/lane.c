@@ -16,7 +16,8 @@
 #include "common/base/random.h"
 
 enum {
-    SLEEP_MS_MAX = 250, /* the clock is looked at that often, even when nothing comes in */
+    SLEEP_MS_MAX = 250,    /* the clock is looked at that often, even when nothing comes in */
+    BEHIND_MS_MAX = 10000, /* a flush that takes longer isn't waited for: the store is at fault */
     RETRY_MS_MIN = 1000,
     RETRY_MS_MAX = 60000,
 };
@@ -49,29 +50,45 @@ static bool lane_begin(Lane *lane, uint64_t epoch) {
     return true;
 }
 
-/* The frozen generation's series count as active until the next one is frozen. */
+static void active_move(ActiveCount *active, int64_t count, bool live) {
+    if (live) atomic_fetch_sub_explicit(&active->live, count, memory_order_relaxed);
+    active_show(active);
+}
+
+/* The frozen generation's series and streams count as active until the next one is frozen. */
 static void lane_count_previous(Lane *lane, const Generation *generation, bool live) {
     struct LanePrevious *previous = calloc(MAX(generation->tenant_count, 1U), sizeof *previous);
 
-    for (size_t i = 0; i < lane->previous_count; i++)
-        atomic_fetch_sub_explicit(&lane->previous[i].tenant->previous, lane->previous[i].count,
+    for (size_t i = 0; i < lane->previous_count; i++) {
+        struct LanePrevious *was = &lane->previous[i];
+
+        atomic_fetch_sub_explicit(&was->tenant->series.previous, was->series, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&was->tenant->streams.previous, was->streams,
                                   memory_order_relaxed);
+    }
     free(lane->previous);
     lane->previous = previous;
     lane->previous_count = 0;
     for (uint32_t i = 0; i < generation->tenant_count; i++) {
         GenerationTenant *tenant = generation_tenant(generation, i);
-        int64_t count = head_tenant(&generation->metrics, i)->series_count;
+        int64_t series = head_tenant(&generation->metrics, i)->series_count;
+        int64_t streams = i < generation->logs.tenant_count
+                              ? head_log_tenant(&generation->logs, i)->stream_count
+                              : 0;
 
         if (tenant->active == NULL)
             tenant->active = active_series_tenant(lane->options.active, tenant->name);
         if (tenant->active == NULL) continue;
-        if (live) atomic_fetch_sub_explicit(&tenant->active->live, count, memory_order_relaxed);
         if (previous != NULL) {
-            atomic_fetch_add_explicit(&tenant->active->previous, count, memory_order_relaxed);
-            previous[lane->previous_count++] = (struct LanePrevious){tenant->active, count};
+            atomic_fetch_add_explicit(&tenant->active->series.previous, series,
+                                      memory_order_relaxed);
+            atomic_fetch_add_explicit(&tenant->active->streams.previous, streams,
+                                      memory_order_relaxed);
+            previous[lane->previous_count++] =
+                (struct LanePrevious){tenant->active, series, streams};
         }
-        gauge_set(tenant->active->gauge, active_tenant_count(tenant->active));
+        active_move(&tenant->active->series, series, live);
+        active_move(&tenant->active->streams, streams, live);
     }
 }
 
@@ -81,6 +98,7 @@ void lane_add_frozen(Lane *lane, Generation *generation, bool was_live) {
     lane_count_previous(lane, generation, was_live);
     pthread_mutex_lock(&lane->lock);
     generation->owner = lane;
+    generation->frozen_ns = now_ns(lane);
     while (*end != NULL) end = &(*end)->next;
     *end = generation;
     pthread_mutex_unlock(&lane->lock);
@@ -131,6 +149,7 @@ static void flush_ended(Lane *lane, Generation *generation, ErrCode code, const 
         lane->failed = MAX(lane->failed, generation->flush_attempt);
         lane->failure = *err;
     }
+    lane_wake(lane); /* it may be holding logs back */
     /* Last: who waits for this may free the lane. */
     lane->flushing--;
     pthread_cond_broadcast(&lane->changed);
@@ -236,13 +255,27 @@ static bool lane_under_pressure(Lane *lane) {
     return idle && generation_bytes(lane->live) > limit / lane->options.lane_count / 8;
 }
 
+bool lane_logs_behind(Lane *lane) {
+    uint64_t now = now_ns(lane);
+    size_t bytes = 0;
+
+    if (lane->stop) return false;
+    pthread_mutex_lock(&lane->lock);
+    for (const Generation *at = lane->frozen; at != NULL; at = at->next)
+        if (at->flush_attempts == 0 && now - at->frozen_ns < BEHIND_MS_MAX * UINT64_C(1000000))
+            bytes += at->logs.bytes;
+    pthread_mutex_unlock(&lane->lock);
+    return bytes >= 2 * lane->options.flush_log_bytes;
+}
+
 static void lane_tick(Lane *lane) {
     const IngesterOptions *ingester = lane->options.ingester;
     const Generation *live = lane->live;
     bool old = live->first_ms != 0 && ingester->flush_age_ms > 0 &&
                clock_now_ms(ingester->clock) - live->first_ms >= ingester->flush_age_ms;
 
-    if (old || generation_bytes(live) >= lane->options.flush_bytes || lane_under_pressure(lane))
+    if (old || generation_bytes(live) >= lane->options.flush_bytes ||
+        live->logs.bytes >= lane->options.flush_log_bytes || lane_under_pressure(lane))
         lane_freeze(lane);
     lane_flush_due(lane);
     if (ingester->wal_sync == WAL_SYNC_INTERVAL) {
@@ -266,12 +299,18 @@ static void lane_sleep(Lane *lane) {
         ms = MAX(MIN(ms, ingester->wal_interval_ms), (int64_t)1);
     timeout = (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
     atomic_store(&lane->sleeping, 1);
-    if (atomic_load(&lane->queue) == NULL)
+    if (atomic_load(&lane->queue) == NULL && (lane->logs.first == NULL || lane_logs_behind(lane)))
         syscall(SYS_futex, &lane->sleeping, FUTEX_WAIT_PRIVATE, 1, &timeout, NULL, 0);
     atomic_store(&lane->sleeping, 0);
 }
 
 /* ---------- the loop ---------- */
+
+static void list_add(TaskList *list, LaneTask *task) {
+    task->next = NULL;
+    *list->end = task;
+    list->end = &task->next;
+}
 
 /* Takes everything queued: calls are done at once, parts of batches lined up. */
 static void lane_take(Lane *lane) {
@@ -290,9 +329,9 @@ static void lane_take(Lane *lane) {
 
         oldest = task->next;
         if (task->kind == LANE_APPEND) {
-            task->next = NULL;
-            *lane->appends_end = task;
-            lane->appends_end = &task->next;
+            list_add(&lane->appends, task);
+        } else if (task->kind == LANE_APPEND_LOGS) {
+            list_add(&lane->logs, task);
         } else if (task->kind == LANE_CALL) {
             LaneCall *call = (LaneCall *)task;
 
@@ -307,7 +346,7 @@ static void lane_take(Lane *lane) {
 static void lane_serve(Lane *lane) {
     for (;;) {
         lane_take(lane);
-        if (lane->appends != NULL) {
+        if (lane->appends.first != NULL || (lane->logs.first != NULL && !lane_logs_behind(lane))) {
             lane_commit(lane);
             slab_settle(&lane->live->metrics.slab);
         } else if (lane->stop) {
@@ -366,6 +405,13 @@ static void lane_open_metrics(LaneMetrics *metrics) {
                                             "Samples dropped: of new series past series_max.");
     metrics->refused = telemetry_counter("moraine_ingester_refused_total", "",
                                          "Parts of batches refused: no memory, no disk.");
+    metrics->entries = telemetry_counter("moraine_ingester_log_entries_total", "",
+                                         "Log entries kept, doubles included.");
+    metrics->entry_bytes = telemetry_counter("moraine_ingester_log_bytes_total", "",
+                                             "Bytes of log lines and their metadata kept.");
+    metrics->entries_over_limit =
+        telemetry_counter("moraine_ingester_log_entries_over_limit_total", "",
+                          "Log entries dropped: of new streams past streams_max.");
     metrics->group_bytes =
         telemetry_histogram("moraine_wal_group_bytes", "", "Sizes of group commits.", 256, 4, 10);
     metrics->commit_seconds = telemetry_histogram("moraine_wal_commit_duration_seconds", "",
@@ -382,7 +428,8 @@ ErrCode lane_start(Lane *lane, const LaneOptions *options, Error *err) {
     snprintf(dir, sizeof dir, "%s/%03u", options->wal_dir, options->number);
     lane->dir = strdup(dir);
     lane->samples = malloc(sizeof *lane->samples);
-    lane->appends_end = &lane->appends;
+    lane->appends.end = &lane->appends.first;
+    lane->logs.end = &lane->logs.first;
     buf_init(&lane->group, 0);
     lane_open_metrics(&lane->metrics);
     if (lane->dir == NULL || lane->samples == NULL)

@@ -18,12 +18,17 @@
 
 /* ---------- what comes in ---------- */
 
-typedef enum LaneTaskKind { LANE_APPEND, LANE_CALL, LANE_STOP } LaneTaskKind;
+typedef enum LaneTaskKind { LANE_APPEND, LANE_APPEND_LOGS, LANE_CALL, LANE_STOP } LaneTaskKind;
 
 typedef struct LaneTask {
     struct LaneTask *next;
     LaneTaskKind kind;
 } LaneTask;
+
+typedef struct TaskList {
+    LaneTask *first; /* oldest first */
+    LaneTask **end;
+} TaskList;
 
 /* A batch on its way through the lanes: one allocation, freed by the last lane. */
 typedef struct Append Append;
@@ -31,7 +36,7 @@ typedef struct Append Append;
 typedef struct AppendPart {
     LaneTask task; /* first */
     Append *append;
-    uint32_t start; /* its rows: append->order[start, start + count) */
+    uint32_t start; /* its rows (streams): append->order[start, start + count) */
     uint32_t count;
     bool metadata;       /* this part takes care of the batch's */
     bool defines_tenant; /* the group names the tenant because of this part */
@@ -41,13 +46,15 @@ typedef struct AppendPart {
 } AppendPart;
 
 struct Append {
-    const MetricsBatch *batch;
+    const MetricsBatch *batch; /* either this */
+    const LogsBatch *logs;     /* or this; the other is NULL */
+    Str tenant;                /* the batch's */
     AppendDone done;
     void *context;
     _Atomic uint32_t pending; /* parts */
     uint32_t part_count;
-    uint32_t *order;  /* rows, sorted by lane */
-    uint32_t *series; /* in the lane's live generation, in that order */
+    uint32_t *order;  /* rows or streams, sorted by lane */
+    uint32_t *series; /* or streams: in the lane's live generation, in that order */
     AppendPart parts[];
 };
 
@@ -56,6 +63,9 @@ struct Append {
 struct Lane;
 void append_submit(struct Lane *lanes, unsigned lane_count, const MetricsBatch *batch,
                    AppendDone done, void *context);
+/* The same for logs, split by stream id. */
+void append_submit_logs(struct Lane *lanes, unsigned lane_count, const LogsBatch *batch,
+                        AppendDone done, void *context);
 /* The part's result is complete. */
 void append_part_done(AppendPart *part);
 
@@ -88,6 +98,7 @@ typedef struct LaneOptions {
     const IngesterOptions *ingester; /* borrowed for the lane's life */
     ActiveSeries *active;
     size_t flush_bytes;
+    size_t flush_log_bytes;
     FlushTarget flush;
     uint64_t wal_file_bytes_max; /* 0: the log's own */
 } LaneOptions;
@@ -97,6 +108,9 @@ typedef struct LaneMetrics {
     Counter *conflicts;
     Counter *over_limit;
     Counter *refused;
+    Counter *entries;
+    Counter *entry_bytes;
+    Counter *entries_over_limit;
     Histogram *group_bytes;
     Histogram *commit_seconds;
 } LaneMetrics;
@@ -116,16 +130,17 @@ typedef struct Lane {
     Generation *live;
     Buf group;
     SampleWriter *samples;
-    LaneTask *appends; /* taken from the queue, oldest first */
-    LaneTask **appends_end;
-    uint32_t *logging; /* series that the group being built defines */
+    TaskList appends;  /* of metrics: taken from the queue, oldest first */
+    TaskList logs;     /* of logs */
+    uint32_t *logging; /* series and streams (LOGGING_STREAM) that the group being built defines */
     size_t logging_count;
     size_t logging_capacity;
     uint32_t logging_tenants; /* tenants below are logged or being logged */
     struct LanePrevious {
         ActiveTenant *tenant;
-        int64_t count;
-    } * previous; /* what the generation frozen last added to ActiveTenant.previous */
+        int64_t series;
+        int64_t streams;
+    } * previous; /* what the generation frozen last added to ActiveCount.previous */
     size_t previous_count;
     uint64_t synced_ns; /* for WAL_SYNC_INTERVAL */
     bool stop;
@@ -149,12 +164,16 @@ typedef struct Lane {
 MUST_USE ErrCode lane_start(Lane *lane, const LaneOptions *options, Error *err);
 MUST_USE ErrCode lane_await_ready(Lane *lane, Error *err);
 void lane_push(Lane *lane, LaneTask *task);
+void lane_wake(Lane *lane); /* when it sleeps: it looks at everything again */
 /* Ends the thread, waits for flushes that run, frees everything. The log keeps what isn't flushed.
  */
 void lane_stop(Lane *lane);
 
 /* ---------- between the lane's files; on its thread ---------- */
 
+/* Among those that wait to be flushed for the first time, and not for long: so many bytes of logs
+ * that what comes in waits for them, as it comes in faster than flushes go. */
+bool lane_logs_behind(Lane *lane);
 /* append.c: writes the queued parts as one group, applies and answers them. */
 void lane_commit(Lane *lane);
 /* lane.c: the live generation joins the frozen ones, a new epoch begins. False: it is empty. */

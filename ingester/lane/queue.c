@@ -9,6 +9,11 @@
 
 #include "ingester/lane/lane.h"
 
+void lane_wake(Lane *lane) {
+    if (atomic_load(&lane->sleeping) != 0 && atomic_exchange(&lane->sleeping, 0) != 0)
+        syscall(SYS_futex, &lane->sleeping, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
 void lane_push(Lane *lane, LaneTask *task) {
     LaneTask *head = atomic_load_explicit(&lane->queue, memory_order_relaxed);
 
@@ -16,72 +21,71 @@ void lane_push(Lane *lane, LaneTask *task) {
     while (!atomic_compare_exchange_weak_explicit(&lane->queue, &head, task, memory_order_seq_cst,
                                                   memory_order_relaxed));
     /* Sequentially consistent, against the lane's "sleeping = 1, then look at the queue again". */
-    if (atomic_load(&lane->sleeping) != 0 && atomic_exchange(&lane->sleeping, 0) != 0)
-        syscall(SYS_futex, &lane->sleeping, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    lane_wake(lane);
 }
 
 /* ---------- batches ---------- */
 
-static unsigned row_lane(const MetricsRow *row, unsigned lane_count) {
-    return (unsigned)(row->id.high % lane_count);
+static unsigned id_lane(Hash128 id, unsigned lane_count) {
+    return (unsigned)(id.high % lane_count);
 }
 
-static Append *append_new(const MetricsBatch *batch, unsigned lane_count) {
-    size_t rows = batch->row_count;
+static size_t item_count(const Append *append) {
+    return append->batch != NULL ? append->batch->row_count : append->logs->stream_count;
+}
+
+static Append *append_new(const MetricsBatch *batch, const LogsBatch *logs, unsigned lane_count) {
+    size_t items = batch != NULL ? batch->row_count : logs->stream_count;
     Append *append;
 
-    if (rows >= HEAD_NONE) return NULL;
-    append = malloc(sizeof *append + lane_count * sizeof(AppendPart) + 2 * rows * sizeof(uint32_t));
+    if (items >= HEAD_NONE) return NULL;
+    append =
+        malloc(sizeof *append + lane_count * sizeof(AppendPart) + 2 * items * sizeof(uint32_t));
     if (append == NULL) return NULL;
     append->batch = batch;
+    append->logs = logs;
+    append->tenant = batch != NULL ? batch->tenant : logs->tenant;
     append->order = (uint32_t *)(void *)&append->parts[lane_count];
-    append->series = append->order + rows;
+    append->series = append->order + items;
     return append;
 }
 
-/* Counting sort of the rows by lane: each part keeps the batch's order. */
+/* Counting sort by lane: each part keeps the batch's order. For a moment `series` holds each item's
+ * lane. */
 static void append_partition(Append *append, unsigned lane_count) {
     const MetricsBatch *batch = append->batch;
+    size_t items = item_count(append);
     uint32_t at = 0;
 
     for (unsigned l = 0; l < lane_count; l++) {
         AppendPart *part = &append->parts[l];
 
         *part = (AppendPart){.task.kind = LANE_APPEND, .append = append, .first_row = UINT32_MAX};
+        if (batch == NULL) part->task.kind = LANE_APPEND_LOGS;
     }
-    for (size_t i = 0; i < batch->row_count; i++)
-        append->parts[row_lane(&batch->rows[i], lane_count)].count++;
+    for (size_t i = 0; i < items; i++) {
+        append->series[i] =
+            id_lane(batch != NULL ? batch->rows[i].id : append->logs->streams[i].id, lane_count);
+        append->parts[append->series[i]].count++;
+    }
     for (unsigned l = 0; l < lane_count; l++) {
         append->parts[l].start = at;
         at += append->parts[l].count;
         append->parts[l].count = 0;
     }
-    for (size_t i = 0; i < batch->row_count; i++) {
-        AppendPart *part = &append->parts[row_lane(&batch->rows[i], lane_count)];
+    for (size_t i = 0; i < items; i++) {
+        AppendPart *part = &append->parts[append->series[i]];
 
         append->order[part->start + part->count++] = (uint32_t)i;
     }
     /* A tenant's metadata is kept by one lane, always the same. */
-    if (batch->metadata_count > 0)
+    if (batch != NULL && batch->metadata_count > 0)
         append->parts[hash_str(batch->tenant) % lane_count].metadata = true;
 }
 
-void append_submit(Lane *lanes, unsigned lane_count, const MetricsBatch *batch, AppendDone done,
-                   void *context) {
-    Append *append = append_new(batch, lane_count);
+static void append_push(Lane *lanes, unsigned lane_count, Append *append) {
     unsigned involved = 0;
 
-    if (append == NULL || (batch->row_count == 0 && batch->metadata_count == 0)) {
-        AppendResult result = {0};
-
-        if (append == NULL) result.code = error_set(&result.first, ERR_LIMIT, "out of memory");
-        free(append);
-        done(context, &result);
-        return;
-    }
-    append->done = done;
-    append->context = context;
-    append->part_count = lane_count;
     append_partition(append, lane_count);
     for (unsigned l = 0; l < lane_count; l++)
         involved += append->parts[l].count > 0 || append->parts[l].metadata;
@@ -95,6 +99,35 @@ void append_submit(Lane *lanes, unsigned lane_count, const MetricsBatch *batch, 
     }
 }
 
+static void submit(Lane *lanes, unsigned lane_count, Append *append, bool empty, AppendDone done,
+                   void *context) {
+    AppendResult result = {0};
+
+    if (append != NULL && !empty) {
+        append->done = done;
+        append->context = context;
+        append->part_count = lane_count;
+        append_push(lanes, lane_count, append);
+        return;
+    }
+    if (append == NULL) result.code = error_set(&result.first, ERR_LIMIT, "out of memory");
+    free(append);
+    done(context, &result);
+}
+
+void append_submit(Lane *lanes, unsigned lane_count, const MetricsBatch *batch, AppendDone done,
+                   void *context) {
+    bool empty = batch->row_count == 0 && batch->metadata_count == 0;
+
+    submit(lanes, lane_count, append_new(batch, NULL, lane_count), empty, done, context);
+}
+
+void append_submit_logs(Lane *lanes, unsigned lane_count, const LogsBatch *batch, AppendDone done,
+                        void *context) {
+    submit(lanes, lane_count, append_new(NULL, batch, lane_count), batch->stream_count == 0, done,
+           context);
+}
+
 static void append_answer(Append *append) {
     AppendResult result = {0};
     uint32_t first_row = UINT32_MAX;
@@ -105,6 +138,7 @@ static void append_answer(Append *append) {
         result.samples += part->result.samples;
         result.histograms += part->result.histograms;
         result.exemplars += part->result.exemplars;
+        result.entries += part->result.entries;
         result.conflicts += part->result.conflicts;
         result.over_limit += part->result.over_limit;
         /* A failure outweighs what was dropped; among equals the batch's first row is told. */

@@ -218,6 +218,58 @@ bool record_read_metadata(Reader *r, MetricsMetadata *out) {
     return true;
 }
 
+/* ---------- lines ---------- */
+
+static void patch_u32(Buf *out, size_t at, size_t value) {
+    uint32_t v = (uint32_t)value;
+
+    if (!buf_failed(out)) memcpy(out->ptr + at, &v, sizeof v);
+}
+
+void record_add_lines(EntryWriter *writer, uint32_t reference, const LogEntry *entries,
+                      size_t count) {
+    for (size_t i = 0; i < count;) {
+        Buf *out = entry_begin(writer);
+        LogStreamState state = {0};
+        size_t counts_at, start;
+
+        buf_append_varint(out, reference);
+        counts_at = out->len;
+        buf_append_u64(out, 0);
+        start = out->len;
+        /* At least one, so that it ends, and no more than what fills the frame. */
+        do {
+            char *room = buf_reserve(out, log_stream_bytes_max(&entries[i]));
+
+            if (room == NULL) return; /* the group has failed */
+            buf_added(out, log_stream_append(&state, (uint8_t *)room, &entries[i]));
+        } while (++i < count && out->len - writer->start <= RECORD_ENTRIES_BYTES);
+        patch_u32(out, counts_at, state.count);
+        patch_u32(out, counts_at + sizeof(uint32_t), out->len - start);
+    }
+}
+
+bool record_read_lines(Reader *r, LogRun *out) {
+    uint64_t reference = reader_varint(r);
+    uint32_t count = reader_u32(r), bytes = reader_u32(r);
+
+    if (r->failed || reference >= UINT32_MAX || count == 0 || bytes > reader_left(r)) return false;
+    *out = (LogRun){(uint32_t)reference, count, log_stream_reader(reader_bytes(r, bytes))};
+    return true;
+}
+
+bool record_next_line(LogRun *run, LogEntry *out, bool *ret_whole) {
+    *ret_whole = true;
+    if (run->count == 0 && run->entries.at == run->entries.end) return false;
+    if (run->count > 0 && log_stream_next(&run->entries, out) &&
+        out->line.len <= LOG_LINE_BYTES_MAX && out->metadata.len <= LOG_METADATA_BYTES_MAX) {
+        run->count--;
+        return true;
+    }
+    *ret_whole = false;
+    return false;
+}
+
 void record_add_tenant(Buf *group, uint32_t tenant, Str name) {
     size_t start = wal_frame_begin(group, RECORD_TENANT, tenant);
 

@@ -5,17 +5,23 @@
  *
  *     tenant      the tenant's name; the frame's tenant field is its number in this epoch
  *     series      length-prefixed tenant's name (one damaged frame must not orphan all others),
- * then entries: varint reference, 16 bytes id, length-prefixed canonical labels samples     varint
- * count, varint bytes of references, varint bytes of times; then columns: references and times,
- * zigzag differences from the one before; 4 bits a value, how many bytes it has; the values, low
- * zero bytes left out histograms  entries: varint reference, u32 length, stream (stream.h) of one
- * histogram exemplars   entries: varint reference, zigzag time, f64 value, length-prefixed labels
+ *                 then entries: varint reference, 16 bytes id, length-prefixed canonical labels
+ *     samples     varint count, varint bytes of references, varint bytes of times; then columns:
+ *                 references and times, zigzag differences from the one before; 4 bits a value, how
+ *                 many bytes it has; the values, low zero bytes left out
+ *     histograms  entries: varint reference, u32 length, stream (stream.h) of one histogram
+ *     exemplars   entries: varint reference, zigzag time, f64 value, length-prefixed labels
  *     metadata    entries: type, length-prefixed metric, help, unit
+ *     streams     as series
+ *     lines       runs, each of one stream: varint reference, u32 entries, u32 bytes, then so many
+ *                 bytes of log_stream.h
  *
- * A reference is the series' index in its head generation; definitions come before first use.
+ * A reference is the index of the series, or of the stream, in its head generation; definitions
+ * come before first use.
  */
 #include "common/base/reader.h"
 #include "common/batch/metrics.h"
+#include "common/block/log_stream.h"
 #include "ingester/wal/wal.h"
 
 enum {
@@ -25,6 +31,8 @@ enum {
     RECORD_METRICS_HISTOGRAMS = 18,
     RECORD_METRICS_EXEMPLARS = 19,
     RECORD_METRICS_METADATA = 20,
+    RECORD_LOGS_STREAMS = 32,
+    RECORD_LOGS_LINES = 33,
 };
 
 enum {
@@ -111,6 +119,9 @@ void record_add_histogram(EntryWriter *writer, uint32_t reference, int64_t time_
                           const NativeHistogram *histogram);
 void record_add_exemplar(EntryWriter *writer, uint32_t reference, const MetricsExemplar *exemplar);
 void record_add_metadata(EntryWriter *writer, const MetricsMetadata *item);
+/* `reference` is a stream's; several runs where one would become too long for a frame. */
+void record_add_lines(EntryWriter *writer, uint32_t reference, const LogEntry *entries,
+                      size_t count);
 void record_add_tenant(Buf *group, uint32_t tenant, Str name);
 
 /* ---------- reading: false when the payload isn't what it should be ---------- */
@@ -135,3 +146,12 @@ MUST_USE bool record_read_histogram(Reader *r, Arena *arena, uint32_t *ret_refer
                                     int64_t *ret_time_ms, const NativeHistogram **out);
 MUST_USE bool record_read_exemplar(Reader *r, uint32_t *ret_reference, MetricsExemplar *out);
 MUST_USE bool record_read_metadata(Reader *r, MetricsMetadata *out);
+
+typedef struct LogRun {
+    uint32_t reference;
+    uint32_t count;
+    LogStreamReader entries;
+} LogRun;
+MUST_USE bool record_read_lines(Reader *r, LogRun *out);
+/* The run's next entry; false at its end, with *ret_whole telling whether all of it made sense. */
+MUST_USE bool record_next_line(LogRun *run, LogEntry *out, bool *ret_whole);

@@ -45,7 +45,8 @@ static void part_end(Replay *replay) {
 
     replay->generation = NULL;
     if (generation == NULL) return;
-    if (generation->metrics.series_count > 0 || generation->metrics.metadata_count > 0) {
+    if (generation->metrics.series_count > 0 || generation->metrics.metadata_count > 0 ||
+        generation->logs.stream_count > 0) {
         lane_add_frozen(replay->lane, generation, false);
         return;
     }
@@ -65,7 +66,7 @@ static bool memory_is_short(const Lane *lane) {
 static bool await_memory(Lane *lane) {
     unsigned alone = 0;
 
-    for (unsigned rounds = 1; memory_is_short(lane); rounds++) {
+    for (unsigned rounds = 1; memory_is_short(lane) || lane_logs_behind(lane); rounds++) {
         struct timespec until;
 
         lane_flush_due(lane);
@@ -106,10 +107,12 @@ ErrCode replay_next_part(Replay *replay, Error *err) {
 static bool part_is_full(const Replay *replay) {
     size_t bytes = generation_bytes(replay->generation);
     size_t full = replay->lane->options.flush_bytes;
+    size_t full_of_logs = replay->lane->options.flush_log_bytes;
 
     /* A live head passes its size by what one group brings: the same log must not become two parts
      * just for that. */
-    if (bytes >= full / 2 * 3) return true;
+    if (bytes >= full / 2 * 3 || replay->generation->logs.bytes >= full_of_logs / 2 * 3)
+        return true;
     return bytes >= full / 4 && !replay->unaccounted && memory_is_short(replay->lane);
 }
 
@@ -239,10 +242,12 @@ static ErrCode replay_begin(Replay *replay, const char *dir, const WalFile *file
     replay->series = malloc(RECORD_SAMPLES_MAX * sizeof *replay->series);
     replay->log = generation_log_new(lane->options.io, dir, replay->epoch);
     if (replay->arena == NULL || replay->scratch == NULL || replay->decoded == NULL ||
-        replay->columns == NULL || replay->series == NULL || replay->log == NULL ||
-        !region_init(&replay->references, (size_t)REPLAY_REFERENCES_MAX * sizeof(ReplayReference),
-                     heads))
+        replay->columns == NULL || replay->series == NULL || replay->log == NULL)
         return error_set(err, ERR_LIMIT, "replay: out of memory");
+    for (unsigned kind = 0; kind < REPLAY_KINDS; kind++)
+        if (!region_init(&replay->references[kind].region,
+                         (size_t)REPLAY_REFERENCES_MAX * sizeof(ReplayReference), heads))
+            return error_set(err, ERR_LIMIT, "replay: out of memory");
     TRY(open_files(replay, dir, files, count, err));
     (void)await_memory(lane);
     replay->generation = part_new(replay, heads);
@@ -254,7 +259,8 @@ static void replay_end(Replay *replay, bool complete) {
         if (replay->files[i].fd >= 0) close(replay->files[i].fd);
     part_end(replay);
     if (replay->log != NULL) generation_log_done(replay->log, !complete);
-    region_done(&replay->references);
+    for (unsigned kind = 0; kind < REPLAY_KINDS; kind++)
+        region_done(&replay->references[kind].region);
     free(replay->tenants);
     free(replay->columns);
     free(replay->series);
@@ -271,11 +277,12 @@ static ErrCode replay_epoch(Lane *lane, uint32_t from_lane, const char *dir, con
     for (; code == ERR_OK && replay.file < replay.file_count; replay.file++)
         code = replay_file(&replay, err);
     if (replay.stats.lost > 0 || replay.stats.bad_records > 0)
-        LOG_ERROR("write-ahead log: samples without their series, or records that make no sense",
-                  LOG_U64("lane", from_lane), LOG_U64("epoch", replay.epoch),
-                  LOG_U64("samples", replay.stats.lost),
-                  LOG_U64("records", replay.stats.bad_records));
+        LOG_ERROR(
+            "write-ahead log: items without their series or stream, or records that make no sense",
+            LOG_U64("lane", from_lane), LOG_U64("epoch", replay.epoch),
+            LOG_U64("items", replay.stats.lost), LOG_U64("records", replay.stats.bad_records));
     stats->samples += replay.stats.samples;
+    stats->entries += replay.stats.entries;
     stats->lost += replay.stats.lost;
     replay_end(&replay, code == ERR_OK);
     return code;
@@ -299,13 +306,17 @@ static ErrCode replay_dir(Lane *lane, uint32_t from_lane, const char *dir, uint6
     counter_add(telemetry_counter("moraine_wal_replayed_samples_total", "",
                                   "Samples read back from the write-ahead log."),
                 stats.samples);
+    counter_add(telemetry_counter("moraine_wal_replayed_log_entries_total", "",
+                                  "Log entries read back from the write-ahead log."),
+                stats.entries);
     counter_add(telemetry_counter("moraine_wal_lost_samples_total", "",
-                                  "Samples whose series was defined in a damaged place."),
+                                  "Samples and log entries whose series or stream was defined in a "
+                                  "damaged place."),
                 stats.lost);
-    if (stats.samples > 0)
+    if (stats.samples > 0 || stats.entries > 0)
         LOG_INFO(
             "write-ahead log replayed", LOG_U64("lane", from_lane), LOG_U64("epochs", epochs),
-            LOG_U64("samples", stats.samples),
+            LOG_U64("samples", stats.samples), LOG_U64("log_entries", stats.entries),
             LOG_U64("ms", (clock_monotonic_ns(lane->options.ingester->clock) - started) / 1000000));
     return ERR_OK;
 }

@@ -5,12 +5,15 @@
 #include "ingester/lane/lane.h"
 #include "ingester/wal/reader.h"
 
-/* Where a reference leads: made from the log's definition, in the part being filled. A part that
- * had to be flushed early takes its series with it; they are read again where they were defined. */
+enum { REPLAY_SERIES, REPLAY_STREAMS, REPLAY_KINDS };
+
+/* Where a reference to a series or stream leads: made from the log's definition, in the part being
+ * filled. A part that had to be flushed early takes its series with it; they are read again where
+ * they were defined. */
 typedef struct ReplayReference {
-    uint64_t place; /* file's index << 48 | offset of the definition; 0: not defined */
-    uint32_t series;
-    uint32_t part; /* the part `series` belongs to, from 1 */
+    uint64_t place;  /* file's index << 48 | offset of the definition; 0: not defined */
+    uint32_t series; /* or stream */
+    uint32_t part;   /* the part `series` belongs to, from 1 */
 } ReplayReference;
 
 typedef struct ReplayTenant {
@@ -30,7 +33,8 @@ enum { REPLAY_REFERENCES_MAX = 1 << 28, REPLAY_TENANTS_MAX = 1 << 22, REPLAY_FIL
 
 typedef struct ReplayStats {
     uint64_t samples;
-    uint64_t lost; /* samples whose series' definition is in a damaged place */
+    uint64_t entries; /* of logs */
+    uint64_t lost;    /* samples and entries whose definition is in a damaged place */
     uint64_t bad_records;
 } ReplayStats;
 
@@ -50,8 +54,10 @@ typedef struct Replay {
     Generation *generation; /* the part being filled */
     uint32_t part;          /* its number, from 1 */
     bool unaccounted;       /* others hold the memory: the part is past the limit */
-    Region references;      /* ReplayReference[] */
-    size_t reference_count;
+    struct {
+        Region region; /* ReplayReference[count] */
+        size_t count;
+    } references[REPLAY_KINDS];
     ReplayTenant *tenants;
     size_t tenant_count;
     SampleColumns *columns;

@@ -9,9 +9,9 @@
 
 enum { AHEAD = 8, DEFINITION_BYTES = 4096 };
 
-static ReplayReference *reference_at(const Replay *replay, uint64_t reference) {
-    if (reference >= replay->reference_count) return NULL;
-    return (ReplayReference *)(void *)replay->references.base + reference;
+static ReplayReference *reference_at(const Replay *replay, unsigned kind, uint64_t reference) {
+    if (reference >= replay->references[kind].count) return NULL;
+    return (ReplayReference *)(void *)replay->references[kind].region.base + reference;
 }
 
 /* ---------- tenants ---------- */
@@ -61,31 +61,41 @@ static ErrCode part_tenant(Replay *replay, uint32_t number, uint32_t *out, Error
     return ERR_OK;
 }
 
-/* ---------- series ---------- */
+/* ---------- series and streams ---------- */
 
-/* Puts the series into the part. ERR_OK and HEAD_NONE: the definition makes no sense. */
-static ErrCode make_series(Replay *replay, uint32_t tenant_number, const SeriesEntry *entry,
-                           uint32_t *out, Error *err) {
+static uint32_t find(const Generation *generation, unsigned kind, Hash128 id) {
+    return kind == REPLAY_STREAMS ? logs_head_find(&generation->logs, id)
+                                  : metrics_head_find_one(&generation->metrics, id);
+}
+
+static ErrCode add(Generation *generation, unsigned kind, uint32_t tenant, const SeriesEntry *entry,
+                   uint32_t *out, Error *err) {
+    if (kind == REPLAY_STREAMS)
+        return logs_head_add(&generation->logs, tenant, entry->id, entry->labels, out, err);
+    return metrics_head_add(&generation->metrics, tenant, entry->id, entry->labels, out, err);
+}
+
+/* Puts the series (stream) into the part. ERR_OK and HEAD_NONE: the definition makes no sense. */
+static ErrCode make_series(Replay *replay, unsigned kind, uint32_t tenant_number,
+                           const SeriesEntry *entry, uint32_t *out, Error *err) {
     uint32_t tenant;
 
     *out = HEAD_NONE;
     for (unsigned attempt = 0;; attempt++) {
-        MetricsHead *head;
         ErrCode code;
 
         TRY(part_tenant(replay, tenant_number, &tenant, err));
         if (tenant == HEAD_NONE) return ERR_OK;
-        head = &replay->generation->metrics;
-        *out = metrics_head_find_one(head, entry->id);
+        *out = find(replay->generation, kind, entry->id);
         if (*out != HEAD_NONE) return ERR_OK;
-        code = metrics_head_add(head, tenant, entry->id, entry->labels, out, err);
+        code = add(replay->generation, kind, tenant, entry, out, err);
         if (code == ERR_OK || code == ERR_INVALID) return ERR_OK;
         if (attempt > 0) return code;
         TRY(replay_next_part(replay, err));
     }
 }
 
-static ErrCode apply_series(Replay *replay, const WalRecord *record, Error *err) {
+static ErrCode apply_series(Replay *replay, unsigned kind, const WalRecord *record, Error *err) {
     Reader r = reader_of(record->payload);
 
     TRY(define_tenant(replay, record, reader_prefixed(&r), err));
@@ -101,23 +111,24 @@ static ErrCode apply_series(Replay *replay, const WalRecord *record, Error *err)
             return ERR_OK;
         }
         end = (entry.reference + (size_t)1) * sizeof(ReplayReference);
-        if (!region_commit(&replay->references, end, true))
+        if (!region_commit(&replay->references[kind].region, end, true))
             return error_set(err, ERR_LIMIT, "out of memory");
-        replay->reference_count = MAX(replay->reference_count, entry.reference + (size_t)1);
-        TRY(make_series(replay, record->tenant, &entry, &series, err));
+        replay->references[kind].count =
+            MAX(replay->references[kind].count, entry.reference + (size_t)1);
+        TRY(make_series(replay, kind, record->tenant, &entry, &series, err));
         if (series == HEAD_NONE) {
             replay->stats.bad_records++;
             continue;
         }
-        *reference_at(replay, entry.reference) = (ReplayReference){
+        *reference_at(replay, kind, entry.reference) = (ReplayReference){
             .place = (uint64_t)replay->file << 48 | at, .series = series, .part = replay->part};
     }
     return ERR_OK;
 }
 
 /* Reads a definition again, for a series whose part is gone. */
-static ErrCode define_again(Replay *replay, uint32_t tenant, ReplayReference *reference,
-                            Error *err) {
+static ErrCode define_again(Replay *replay, unsigned kind, uint32_t tenant,
+                            ReplayReference *reference, Error *err) {
     const ReplayFile *file = &replay->files[reference->place >> 48];
     uint64_t at = reference->place & ((UINT64_C(1) << 48) - 1);
     size_t len = (size_t)MIN(file->source.size - at, (uint64_t)DEFINITION_BYTES);
@@ -133,7 +144,7 @@ static ErrCode define_again(Replay *replay, uint32_t tenant, ReplayReference *re
         if (code != 0) return error_set(err, ERR_UNAVAILABLE, "cannot read: %s", strerror(code));
         r = reader_of((Str){bytes, len});
         if (record_read_series(&r, &entry)) {
-            TRY(make_series(replay, tenant, &entry, &reference->series, err));
+            TRY(make_series(replay, kind, tenant, &entry, &reference->series, err));
             if (reference->series == HEAD_NONE) reference->place = 0;
             reference->part = replay->part;
             return ERR_OK;
@@ -145,15 +156,15 @@ static ErrCode define_again(Replay *replay, uint32_t tenant, ReplayReference *re
     return ERR_OK;
 }
 
-/* The series that a reference means in this part; HEAD_NONE: unknown. */
-static ErrCode resolve(Replay *replay, uint32_t tenant, uint32_t number, uint32_t *out,
-                       Error *err) {
-    ReplayReference *reference = reference_at(replay, number);
+/* The series (stream) that a reference means in this part; HEAD_NONE: unknown. */
+static ErrCode resolve(Replay *replay, unsigned kind, uint32_t tenant, uint32_t number,
+                       uint32_t *out, Error *err) {
+    ReplayReference *reference = reference_at(replay, kind, number);
 
     *out = HEAD_NONE;
     if (reference == NULL || reference->place == 0) return ERR_OK;
     if (UNLIKELY(reference->part != replay->part)) {
-        ErrCode code = define_again(replay, tenant, reference, err);
+        ErrCode code = define_again(replay, kind, tenant, reference, err);
 
         arena_reset(replay->scratch);
         TRY(code);
@@ -187,9 +198,11 @@ static ErrCode apply_samples(Replay *replay, const WalRecord *record, Error *err
         for (uint32_t i = 0; i < columns->count && part == replay->part; i++) {
             if (i + AHEAD < columns->count)
                 __builtin_prefetch(
-                    (ReplayReference *)(void *)replay->references.base +
-                    MIN((size_t)columns->references[i + AHEAD], replay->reference_count));
-            TRY(resolve(replay, record->tenant, columns->references[i], &replay->series[i], err));
+                    (ReplayReference *)(void *)replay->references[REPLAY_SERIES].region.base +
+                    MIN((size_t)columns->references[i + AHEAD],
+                        replay->references[REPLAY_SERIES].count));
+            TRY(resolve(replay, REPLAY_SERIES, record->tenant, columns->references[i],
+                        &replay->series[i], err));
         }
     } while (part != replay->part);
 
@@ -222,7 +235,8 @@ static ErrCode apply_histograms(Replay *replay, const WalRecord *record, Error *
             break;
         }
         code = make_room(replay, stream_histogram_bytes_max(histogram), err);
-        if (code == ERR_OK) code = resolve(replay, record->tenant, reference, &series, err);
+        if (code == ERR_OK)
+            code = resolve(replay, REPLAY_SERIES, record->tenant, reference, &series, err);
         if (code != ERR_OK) break;
         if (series == HEAD_NONE) {
             replay->stats.lost++;
@@ -248,7 +262,7 @@ static ErrCode apply_exemplars(Replay *replay, const WalRecord *record, Error *e
             return ERR_OK;
         }
         TRY(make_room(replay, sizeof(HeadExemplar) + exemplar.labels.len, err));
-        TRY(resolve(replay, record->tenant, reference, &series, err));
+        TRY(resolve(replay, REPLAY_SERIES, record->tenant, reference, &series, err));
         if (series != HEAD_NONE)
             metrics_head_append_exemplar(&replay->generation->metrics, series, &exemplar);
     }
@@ -272,13 +286,50 @@ static ErrCode apply_metadata(Replay *replay, const WalRecord *record, Error *er
     return ERR_OK;
 }
 
+/* ---------- logs ---------- */
+
+/* Room is made before the stream is resolved: making it may begin a new part. */
+static ErrCode apply_run(Replay *replay, uint32_t tenant, LogRun *run, Error *err) {
+    uint32_t stream;
+    LogEntry entry;
+    bool whole;
+
+    TRY(make_room(replay, (size_t)(run->entries.end - run->entries.at) + LOGS_CHUNK_MIN, err));
+    TRY(resolve(replay, REPLAY_STREAMS, tenant, run->reference, &stream, err));
+    if (stream == HEAD_NONE) {
+        replay->stats.lost += run->count;
+        return ERR_OK;
+    }
+    while (record_next_line(run, &entry, &whole)) {
+        logs_head_append(&replay->generation->logs, stream, &entry);
+        replay->stats.entries++;
+    }
+    replay->stats.bad_records += !whole;
+    return ERR_OK;
+}
+
+static ErrCode apply_lines(Replay *replay, const WalRecord *record, Error *err) {
+    Reader r = reader_of(record->payload);
+
+    while (!reader_at_end(&r)) {
+        LogRun run;
+
+        if (!record_read_lines(&r, &run)) {
+            replay->stats.bad_records++;
+            return ERR_OK;
+        }
+        TRY(apply_run(replay, record->tenant, &run, err));
+    }
+    return ERR_OK;
+}
+
 ErrCode replay_apply(Replay *replay, const WalRecord *record, Error *err) {
     if (record->type != RECORD_TENANT) replay->generation->first_ms = MAX(replay->created_ms, 1);
     switch (record->type) {
     case RECORD_TENANT:
         return define_tenant(replay, record, record->payload, err);
     case RECORD_METRICS_SERIES:
-        return apply_series(replay, record, err);
+        return apply_series(replay, REPLAY_SERIES, record, err);
     case RECORD_METRICS_SAMPLES:
         return apply_samples(replay, record, err);
     case RECORD_METRICS_HISTOGRAMS:
@@ -287,6 +338,10 @@ ErrCode replay_apply(Replay *replay, const WalRecord *record, Error *err) {
         return apply_exemplars(replay, record, err);
     case RECORD_METRICS_METADATA:
         return apply_metadata(replay, record, err);
+    case RECORD_LOGS_STREAMS:
+        return apply_series(replay, REPLAY_STREAMS, record, err);
+    case RECORD_LOGS_LINES:
+        return apply_lines(replay, record, err);
     default:
         replay->stats.bad_records++;
         return ERR_OK;

@@ -1,12 +1,10 @@
 /* An ingester whose disk, store, memory or log fails: nothing acknowledged is lost or doubled. */
 #include "tests/unit/unit.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include "common/base/log.h"
-#include "tests/unit/ingester/world.h"
+#include "tests/unit/ingester/failing.h"
 
 static const Str TEAM = STR_INIT("team");
 
@@ -22,24 +20,6 @@ static int teardown(void **state) {
     world_done(*state);
     free(*state);
     return 0;
-}
-
-static WalIo *hook_io(void *context, unsigned lane) {
-    (void)lane;
-    return context;
-}
-
-/* One lane on this disk; the next start has a good one again. */
-static void use_io(World *world, FaultIo *fault) {
-    world->options.lanes = 1;
-    world->hooks = (IngesterHooks){
-        .wal_io = fault == NULL ? NULL : hook_io, .context = fault, .wal_file_bytes_max = 8192};
-}
-
-static void store_is_down(World *world, bool down) {
-    store_fault_arm(world->faults,
-                    down ? &(FaultPlan){.kind = FAULT_BEFORE, .call = 1, .for_good = true}
-                         : &(FaultPlan){0});
 }
 
 /* ---------- disk ---------- */
@@ -124,35 +104,6 @@ static void a_full_disk_refuses_and_service_resumes_by_itself(void **state) {
 
 /* ---------- the log on disk ---------- */
 
-static void log_file(const World *world, char *out, size_t size) {
-    char dir[128];
-    struct dirent *entry;
-    DIR *handle;
-
-    snprintf(dir, sizeof dir, "%s/wal/000", world->dir);
-    handle = opendir(dir);
-    out[0] = 0;
-    while ((entry = readdir(handle)) != NULL)
-        if (strstr(entry->d_name, "-00000.wal") != NULL)
-            snprintf(out, size, "%s/%.64s", dir, entry->d_name);
-    closedir(handle);
-    assert_true(out[0] != 0);
-}
-
-static void copy_file(const char *from, char *bytes, size_t *len, size_t max) {
-    FILE *file = fopen(from, "rb");
-
-    *len = fread(bytes, 1, max, file);
-    fclose(file);
-}
-
-static void write_file(const char *to, const char *bytes, size_t len) {
-    FILE *file = fopen(to, "wb");
-
-    assert_int_equal(fwrite(bytes, 1, len, file), len);
-    fclose(file);
-}
-
 /* A log of 10 scrapes in one file; the store is down, so it stays. */
 static void make_log(World *world, Facts *facts, char *path, size_t size) {
     world->options.lanes = 1;
@@ -191,20 +142,6 @@ static void a_log_cut_anywhere_replays_what_is_whole(void **state) {
     assert_int_equal(last, facts.count);
     free(bytes);
     facts_done(&facts);
-}
-
-static bool has_file(const World *world, const char *ending) {
-    char dir[128];
-    struct dirent *entry;
-    DIR *handle;
-    bool has = false;
-
-    snprintf(dir, sizeof dir, "%s/wal/000", world->dir);
-    handle = opendir(dir);
-    while ((entry = readdir(handle)) != NULL)
-        has |= str_ends_with(str_of(entry->d_name), str_of(ending));
-    closedir(handle);
-    return has;
 }
 
 /* Every fact found is one of `facts`. */
@@ -287,12 +224,6 @@ static void a_log_of_a_newer_version_is_left_alone(void **state) {
 }
 
 /* ---------- store ---------- */
-
-static void flush_until_it_works(World *world) {
-    Error err = {0};
-
-    for (unsigned i = 0; ingester_flush(world->ingester, &err) != ERR_OK; i++) assert_true(i < 10);
-}
 
 static void a_store_call_that_fails_delays_a_flush_and_nothing_else(void **state) {
     static const FaultKind kinds[] = {FAULT_BEFORE, FAULT_AFTER, FAULT_TRUNCATE};
