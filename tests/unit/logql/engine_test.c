@@ -319,6 +319,48 @@ static void a_failing_source_fails_the_query(void **state) {
     }
 }
 
+static void memory_that_runs_out_fails_the_query_and_nothing_else(void **state) {
+    static const char *const texts[] = {
+        "{env=\"prod\"} | logfmt | line_format \"{{.app}}\"",
+        "topk(1, sum by (app) (count_over_time({env=~\".+\"} | pattern \"<m> <p> <_>\" [1m]))) / 2",
+        "quantile_over_time(0.5, {app=\"web\"} | pattern \"<_> <_> <_> <n>\" | unwrap n [1m]) or "
+        "vector(1)",
+    };
+    size_t good = 0;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        for (size_t limit = 0; limit < KIB(800); limit += KIB(8)) {
+            Budget budget;
+            Arena *arena;
+            QueryContext query = {.pool = pool};
+            LogqlParams params = {.end_ns = 120 * S,
+                                  .step_ns = 10 * S,
+                                  .limit = 10,
+                                  .source = &fake.source,
+                                  .query = &query};
+            LogqlExpr *expr = NULL;
+            LogqlResult result;
+            Error err = {0};
+            ErrCode code;
+
+            budget_init(&budget, "test", limit + 1, NULL);
+            arena = arena_new(0, &budget);
+            query.arena = arena;
+            query.symbols = symbols_new(arena);
+            fake_streams_init(&fake, streams, ARRAY_LEN(streams));
+            code = query.symbols == NULL
+                       ? ERR_LIMIT
+                       : logql_parse(arena, str_of(texts[i]), LOGQL_CHECKED, &expr, &err);
+            if (code == ERR_OK) code = logql_eval(expr, &params, &result, &err);
+            if (code != ERR_OK && code != ERR_LIMIT) fail_msg("%s: %s", texts[i], err.text);
+            good += code == ERR_OK;
+            arena_free(arena);
+            assert_int_equal(budget_used(&budget), 0);
+        }
+    assert_true(good > 0);
+}
+
 static int setup(void **state) {
     Error err = {0};
 
@@ -348,6 +390,7 @@ int main(void) {
         cmocka_unit_test(a_limit_stops_reading),
         cmocka_unit_test(lines_that_nobody_looks_at_are_not_asked_for),
         cmocka_unit_test(a_failing_source_fails_the_query),
+        cmocka_unit_test(memory_that_runs_out_fails_the_query_and_nothing_else),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
