@@ -1,5 +1,7 @@
 #include "querier/logql/engine/hints.h"
 
+#include "querier/logql/engine/row_stage.h"
+
 typedef struct Hints {
     Arena *arena;
     StreamNeedle *needles;
@@ -102,7 +104,7 @@ static void add_fields(Hints *hints, const LogqlLabelFilter *filter) {
         return;
     }
     if (filter->kind != LOGQL_FILTER_MATCH || str_starts_with(filter->name, STR("__")) ||
-        str_ends_with(filter->name, STR("_extracted")))
+        str_ends_with(filter->name, STR("_extracted")) || row_match_is_loose(filter->as.match))
         return;
     hints->fields = add(hints, hints->fields, hints->field_count, sizeof(Matcher));
     if (!hints->failed) hints->fields[hints->field_count++] = *filter->as.match;

@@ -55,12 +55,21 @@ static bool unreadable(RowLabels *labels, const char *what, Str value) {
     return true;
 }
 
-static bool match_label(RowLabels *labels, const Matcher *match) {
-    Str value;
+/* Loki takes `text.*` and `.*text` behind a label's =~ for "has the text in it", which a selector's
+ * =~ does not; what its users' filters find today depends on it. */
+bool row_match_is_loose(const Matcher *match) {
+    return (match->op == MATCH_REGEX || match->op == MATCH_NOT_REGEX) &&
+           (match->shape == MATCH_SHAPE_PREFIX || match->shape == MATCH_SHAPE_SUFFIX) &&
+           match->before + match->after == 0 && match->part.len > 0;
+}
 
-    if (str_equal(match->name, ROW_ERROR)) return matcher_matches(match, labels->error);
-    (void)row_labels_get(labels, match->name, &value);
-    return matcher_matches(match, value);
+static bool match_label(RowLabels *labels, const Matcher *match) {
+    Str value = labels->error;
+
+    if (!str_equal(match->name, ROW_ERROR)) (void)row_labels_get(labels, match->name, &value);
+    if (!row_match_is_loose(match)) return matcher_matches(match, value);
+    return (value.len > 0 && memmem(value.ptr, value.len, match->part.ptr, match->part.len) !=
+                                 NULL) == (match->op == MATCH_REGEX);
 }
 
 static bool match_address(const LabelFilter *all, const LogqlLabelFilter *filter,

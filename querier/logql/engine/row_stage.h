@@ -41,6 +41,9 @@ typedef struct RowEarly {
 /* Of a stage that row_label_filter() made. */
 bool row_filter_holds(const RowStage *filter, RowLabels *labels);
 
+/* A label filter's matcher that asks for less than it says: row_filter.c. */
+bool row_match_is_loose(const Matcher *match);
+
 /* Compilers: into the query's arena. ERR_INVALID: what is wrong, without saying with which stage.
  */
 MUST_USE ErrCode row_line_filter(Arena *arena, const LogqlLineTerm *terms, size_t count,

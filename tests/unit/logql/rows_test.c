@@ -130,6 +130,9 @@ static void labels_are_filtered_and_changed(void **state) {
     static const Case cases[] = {
         {"| level=\"warn\" | app=~\"x|y\"", "l", "l; app=x; level=warn;"},
         {"| level=\"info\"", "l", "-"},
+        {"| level=~\"ar.*\"", "l", "l; app=x; level=warn;"},
+        {"| level!~\".*ar\"", "l", "-"},
+        {"| level=~\"ar.+\"", "l", "-"},
         {"| logfmt | a > 5 and b <= 1m", "a=6 b=60s", "a=6 b=60s; app=x; level=warn; a=6 b=60s"},
         {"| logfmt | a > 5 or b < 1KB", "a=5 b=0.9kB",
          "a=5 b=0.9kB; app=x; level=warn; a=5 b=0.9kB"},
