@@ -1,17 +1,19 @@
 #pragma once
 /*
- * fetch.h: a tenant's metrics as one SeriesSource: everything the manifest's objects and the
- * ingesters' heads hold, merged, each sample once.
+ * fetch.h: a tenant's metrics as one SeriesSource and its logs as one StreamSource: everything the
+ * manifest's objects and the ingesters' heads hold, merged, each sample and entry once.
  */
 #include "common/block/block.h"
 #include "common/block/heads.h"
 #include "common/manifest/manifest.h"
 #include "querier/exec/series.h"
+#include "querier/exec/streams.h"
 
 typedef struct FetchOptions {
     BlockCache *cache; /* all borrowed, and living longer than any query */
     Manifest *manifest;
     HeadReader heads;
+    LogHeadReader log_heads; /* select NULL: there are none */
 } FetchOptions;
 
 typedef struct FetchTenant {
@@ -25,3 +27,7 @@ typedef struct FetchTenant {
  * Lives in `arena`, as do `stats`, which add up what the query read. NULL: out of budget. */
 SeriesSource *fetch_source_new(const FetchOptions *options, const FetchTenant *tenants,
                                size_t tenant_count, BlockStats *stats, Arena *arena);
+
+/* The same for logs. */
+StreamSource *fetch_streams_new(const FetchOptions *options, const FetchTenant *tenants,
+                                size_t tenant_count, BlockStats *stats, Arena *arena);

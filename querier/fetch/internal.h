@@ -29,6 +29,21 @@ SelectRequest fetch_kept(const SelectRequest *request, const FetchTenant *tenant
 MUST_USE ErrCode fetch_federate(const FetchSource *fetch, Arena *arena,
                                 const SelectRequest *request, Federated *out, Error *err);
 
+/* The labels that a federated query adds or renames. */
+typedef struct TenantLabels {
+    Label tenant;
+    uint32_t own_name; /* what a series' own label of that name is called */
+} TenantLabels;
+MUST_USE ErrCode fetch_tenant_labels(QueryContext *query, Str tenant, TenantLabels *out,
+                                     Error *err);
+/* A selection's dictionary in the query's symbols. */
+MUST_USE ErrCode fetch_map_pairs(QueryContext *query, const LabelPair *pairs, size_t count,
+                                 Label **out, Error *err);
+/* Labels of one series at `out`, with __tenant_id__ put where its name sorts when there are many
+ * tenants (federated, else NULL): up to pair_count + 1. Returns how many. */
+uint32_t fetch_write_labels(const Symbols *symbols, const Label *map, const uint32_t *pairs,
+                            uint32_t pair_count, const TenantLabels *federated, Label *out);
+
 /* What one place (a head generation, a block) holds of a selector, oldest place first. */
 typedef struct Part {
     MetricsSelection selection;

@@ -17,65 +17,6 @@ static ErrCode out_of_memory(Error *err) {
     return error_set(err, ERR_LIMIT, "the query's memory limit is reached");
 }
 
-static ErrCode map_pairs(QueryContext *query, const MetricsSelection *selection, Label **out,
-                         Error *err) {
-    Label *map = ARENA_ARRAY(query->arena, Label, selection->pair_count);
-    Str last_name = {0};
-    uint32_t last_id = SYMBOL_NONE;
-
-    if (map == NULL) return out_of_memory(err);
-    for (size_t p = 0; p < selection->pair_count; p++) {
-        LabelPair pair = selection->pairs[p];
-
-        /* Dictionaries are mostly in order of names, so the last name is often this one too. */
-        if (last_id == SYMBOL_NONE || !str_equal(pair.name, last_name)) {
-            last_id = symbols_add_borrowed(query->symbols, pair.name);
-            last_name = pair.name;
-        }
-        map[p].name = last_id;
-        map[p].value = symbols_add_borrowed(query->symbols, pair.value);
-        if (map[p].name == SYMBOL_NONE || map[p].value == SYMBOL_NONE) return out_of_memory(err);
-    }
-    *out = map;
-    return ERR_OK;
-}
-
-/* The labels that a federated query adds or renames. */
-typedef struct TenantLabels {
-    Label tenant;
-    uint32_t own_name; /* what a series' own label of that name is called */
-} TenantLabels;
-
-static void insert_label(const Symbols *symbols, Label label, Label *out, uint32_t count) {
-    Str name = symbols_str(symbols, label.name);
-
-    for (; count > 0 && str_compare(symbols_str(symbols, out[count - 1].name), name) > 0; count--)
-        out[count] = out[count - 1];
-    out[count] = label;
-}
-
-/* Labels of one series, with __tenant_id__ put where its name sorts when there are many tenants. */
-static uint32_t write_labels(const Symbols *symbols, const Label *map, const SelectedSeries *series,
-                             const TenantLabels *federated, Label *out) {
-    uint32_t count = 0;
-    Label own = {0};
-
-    for (uint32_t i = 0; i < series->pair_count; i++) {
-        Label label = map[series->pairs[i]];
-
-        if (federated != NULL && label.name == federated->tenant.name)
-            own = label;
-        else
-            out[count++] = label;
-    }
-    if (federated == NULL) return count;
-    insert_label(symbols, federated->tenant, out, count++);
-    if (own.value == SYMBOL_EMPTY) return count;
-    own.name = federated->own_name;
-    insert_label(symbols, own, out, count++);
-    return count;
-}
-
 static ErrCode join_table_new(Arena *arena, size_t series, JoinTable *out, Error *err) {
     size_t slots = 64;
 
@@ -128,15 +69,8 @@ static ErrCode merge_part(FetchSource *fetch, QueryContext *query, const Part *p
     size_t label_count = 0, used = 0;
     Label *map = NULL, *labels;
 
-    TRY(map_pairs(query, selection, &map, err));
-    if (federated) {
-        tenant.tenant.name = symbols_add_borrowed(query->symbols, TENANT_LABEL);
-        tenant.tenant.value = symbols_add_borrowed(query->symbols, part->tenant);
-        tenant.own_name = symbols_add_borrowed(query->symbols, TENANT_LABEL_OWN);
-        if (tenant.tenant.name == SYMBOL_NONE || tenant.tenant.value == SYMBOL_NONE ||
-            tenant.own_name == SYMBOL_NONE)
-            return out_of_memory(err);
-    }
+    TRY(fetch_map_pairs(query, selection->pairs, selection->pair_count, &map, err));
+    if (federated) TRY(fetch_tenant_labels(query, part->tenant, &tenant, err));
     for (size_t s = 0; s < selection->series_count; s++)
         label_count += selection->series[s].pair_count + (federated ? 1 : 0);
     labels = arena_alloc(query->arena, MAX(label_count, 1) * sizeof(Label));
@@ -148,8 +82,8 @@ static ErrCode merge_part(FetchSource *fetch, QueryContext *query, const Part *p
         uint32_t index;
 
         if ((s & 4095) == 4095) TRY(query_check(query, err));
-        set.count =
-            write_labels(query->symbols, map, series, federated ? &tenant : NULL, labels + used);
+        set.count = fetch_write_labels(query->symbols, map, series->pairs, series->pair_count,
+                                       federated ? &tenant : NULL, labels + used);
         if (unique) {
             index = (uint32_t)out->count;
             out->labels[out->count++] = set;

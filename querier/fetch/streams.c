@@ -1,0 +1,511 @@
+/*
+ * streams.c: the StreamSource that querier/exec/streams.h wants: streams of heads and objects
+ * joined by label set, and each one's pages grouped into units that don't overlap.
+ */
+#include "querier/fetch/streams.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define NS_PER_MS INT64_C(1000000)
+
+/* What one place holds of a selector. */
+typedef struct LogPart {
+    LogsSelection selection;
+    const FetchTenant *tenant;
+} LogPart;
+
+typedef struct LogParts {
+    LogPart *items;
+    size_t count;
+    size_t capacity;
+} LogParts;
+
+static ErrCode out_of_memory(Error *err) {
+    return error_set(err, ERR_LIMIT, "the query's memory limit is reached");
+}
+
+static int64_t floor_ms(int64_t ns) {
+    return ns / NS_PER_MS - (ns % NS_PER_MS < 0);
+}
+
+static int64_t kept_ns(const FetchTenant *tenant, int64_t min_ns) {
+    int64_t from;
+
+    if (tenant->keep_from_ms == INT64_MIN) return min_ns;
+    if (__builtin_mul_overflow(tenant->keep_from_ms, NS_PER_MS, &from))
+        from = tenant->keep_from_ms < 0 ? INT64_MIN : INT64_MAX;
+    return MAX(min_ns, from);
+}
+
+/* ---------- places ---------- */
+
+static ErrCode add_part(Arena *arena, LogParts *parts, const LogsSelection *selection,
+                        const FetchTenant *tenant, Error *err) {
+    if (selection->stream_count == 0) return ERR_OK;
+    if (parts->count == parts->capacity) {
+        size_t capacity = MAX(parts->capacity * 2, (size_t)16);
+
+        parts->items = arena_grow(arena, parts->items, parts->capacity * sizeof *parts->items,
+                                  capacity * sizeof *parts->items);
+        if (parts->items == NULL) return out_of_memory(err);
+        parts->capacity = capacity;
+    }
+    parts->items[parts->count++] = (LogPart){*selection, tenant};
+    return ERR_OK;
+}
+
+/* One object's look-up, done by any thread of the pool. */
+typedef struct LogJob {
+    const ManifestEntry *entry;
+    Arena *arena;
+    LogsSelection selection;
+    ErrCode code;
+    Error err;
+} LogJob;
+
+typedef struct LogJobs {
+    FetchSource *fetch;
+    QueryContext *query;
+    const LogSelect *select;
+    LogJob *jobs;
+} LogJobs;
+
+static ErrCode log_job(LogJobs *all, LogJob *job, Error *err) {
+    const Block *block;
+
+    TRY(query_check(all->query, err));
+    TRY(block_open(all->fetch->options.cache, job->entry->key, job->entry->size, job->arena,
+                   all->fetch->stats, &block, err));
+    return block_logs_select(block, all->select, job->arena, all->fetch->stats, &job->selection,
+                             err);
+}
+
+static void log_job_run(void *context, size_t i) {
+    LogJobs *all = context;
+
+    all->jobs[i].code = log_job(all, &all->jobs[i], &all->jobs[i].err);
+}
+
+static void arena_release(void *what) {
+    arena_free(what);
+}
+
+/* An arena serves one thread: each job has its own, charged to the same budget. */
+static ErrCode job_arena(QueryContext *query, LogJob *job, Error *err) {
+    job->arena = arena_new(0, arena_budget(query->arena));
+    if (job->arena == NULL) return out_of_memory(err);
+    if (arena_on_free(query->arena, arena_release, job->arena)) return ERR_OK;
+    arena_free(job->arena);
+    return out_of_memory(err);
+}
+
+static ErrCode select_blocks(FetchSource *fetch, QueryContext *query, const LogSelect *select,
+                             const FetchTenant *tenant, const ManifestSnapshot *snapshot,
+                             LogParts *out, Error *err) {
+    const ManifestEntry **entries;
+    LogJobs all = {fetch, query, select, NULL};
+    size_t count;
+
+    TRY(manifest_find(snapshot, tenant->name, SIGNAL_LOGS, floor_ms(select->min_ns),
+                      floor_ms(select->max_ns), query->arena, &entries, &count, err));
+    all.jobs = ARENA_ARRAY(query->arena, LogJob, count);
+    if (all.jobs == NULL) return out_of_memory(err);
+    for (size_t i = 0; i < count; i++) {
+        all.jobs[i].entry = entries[i];
+        TRY(job_arena(query, &all.jobs[i], err));
+    }
+    if (query->pool != NULL && count > 1)
+        pool_each(query->pool, count, log_job_run, &all);
+    else
+        for (size_t i = 0; i < count; i++) log_job_run(&all, i);
+    for (size_t i = 0; i < count; i++) {
+        if (all.jobs[i].code != ERR_OK) {
+            if (err != NULL) *err = all.jobs[i].err;
+            return all.jobs[i].code;
+        }
+        TRY(add_part(query->arena, out, &all.jobs[i].selection, tenant, err));
+    }
+    return ERR_OK;
+}
+
+static ErrCode select_heads(FetchSource *fetch, QueryContext *query, const LogSelect *select,
+                            const FetchTenant *tenant, LogParts *out, Error *err) {
+    const LogHeadReader *heads = &fetch->options.log_heads;
+    LogsSelection *selections;
+    size_t count;
+
+    if (heads->select == NULL) return ERR_OK;
+    TRY(heads->select(heads->context, select, query->arena, &selections, &count, err));
+    for (size_t i = 0; i < count; i++)
+        TRY(add_part(query->arena, out, &selections[i], tenant, err));
+    return ERR_OK;
+}
+
+static void snapshot_release(void *what) {
+    manifest_snapshot_unref(what);
+}
+
+/* The matchers, with what they say of __tenant_id__ done. */
+static ErrCode federate(FetchSource *fetch, QueryContext *query, const StreamSelect *request,
+                        Federated *out, Error *err) {
+    SelectRequest matchers = {.matchers = request->matchers,
+                              .matcher_count = request->matcher_count};
+
+    return fetch_federate(fetch, query->arena, &matchers, out, err);
+}
+
+/* Heads first and objects after, so that what is being flushed is in one of them at least; in the
+ * answer objects come first, since what was written first is kept of two that are the same. */
+static ErrCode select_parts(FetchSource *fetch, QueryContext *query, const StreamSelect *request,
+                            const LogFilter *filter, LogParts *out, Error *err) {
+    const ManifestSnapshot *snapshot;
+    LogParts heads = {0};
+    Federated federated;
+    LogSelect *selects;
+
+    TRY(federate(fetch, query, request, &federated, err));
+    selects = ARENA_ARRAY(query->arena, LogSelect, federated.tenant_count);
+    if (selects == NULL) return out_of_memory(err);
+    for (size_t t = 0; t < federated.tenant_count; t++) {
+        selects[t] = (LogSelect){
+            .tenant = federated.tenants[t].name,
+            .matchers = federated.request.matchers,
+            .matcher_count = federated.request.matcher_count,
+            .min_ns = kept_ns(&federated.tenants[t], request->min_ns),
+            .max_ns = request->max_ns == INT64_MIN ? INT64_MIN : request->max_ns - 1,
+            .filter = filter,
+            .labels_only = request->labels_only,
+        };
+        TRY(select_heads(fetch, query, &selects[t], &federated.tenants[t], &heads, err));
+    }
+    snapshot = manifest_snapshot(fetch->options.manifest);
+    if (!arena_on_free(query->arena, snapshot_release, (void *)(uintptr_t)snapshot)) {
+        manifest_snapshot_unref(snapshot);
+        return out_of_memory(err);
+    }
+    for (size_t t = 0; t < federated.tenant_count; t++)
+        TRY(select_blocks(fetch, query, &selects[t], &federated.tenants[t], snapshot, out, err));
+    for (size_t i = 0; i < heads.count; i++)
+        TRY(add_part(query->arena, out, &heads.items[i].selection, heads.items[i].tenant, err));
+    return ERR_OK;
+}
+
+/* ---------- streams ---------- */
+
+typedef struct Stream {
+    LabelSet labels;
+    PageRef *pages;
+    uint32_t page_count;
+    const FetchTenant *tenant;
+} Stream;
+
+/* Open addressing; slots hold index + 1. */
+typedef struct Streams {
+    Stream *items;
+    size_t count;
+    uint32_t *slots;
+    uint32_t mask;
+} Streams;
+
+static Stream *join(Streams *streams, LabelSet labels) {
+    uint32_t slot = (uint32_t)label_set_hash(labels) & streams->mask;
+
+    for (; streams->slots[slot] != 0; slot = (slot + 1) & streams->mask) {
+        Stream *known = &streams->items[streams->slots[slot] - 1];
+
+        if (label_set_equal(known->labels, labels)) return known;
+    }
+    streams->slots[slot] = (uint32_t)++streams->count;
+    streams->items[streams->count - 1].labels = labels;
+    return &streams->items[streams->count - 1];
+}
+
+static ErrCode add_pages(Arena *arena, Stream *stream, const LogsSelection *selection,
+                         const SelectedStream *from, Error *err) {
+    size_t need = (size_t)stream->page_count + from->page_count;
+
+    stream->pages = arena_grow(arena, stream->pages, stream->page_count * sizeof *stream->pages,
+                               need * sizeof *stream->pages);
+    if (stream->pages == NULL) return need == 0 ? ERR_OK : out_of_memory(err);
+    for (uint32_t p = 0; p < from->page_count; p++)
+        stream->pages[stream->page_count++] = (PageRef){selection, &from->pages[p]};
+    return ERR_OK;
+}
+
+static ErrCode join_part(FetchSource *fetch, QueryContext *query, const LogPart *part,
+                         Streams *streams, Error *err) {
+    const LogsSelection *selection = &part->selection;
+    bool federated = fetch->tenant_count > 1;
+    TenantLabels tenant = {0};
+    size_t label_count = 0, used = 0;
+    Label *map = NULL, *labels;
+
+    TRY(fetch_map_pairs(query, selection->pairs, selection->pair_count, &map, err));
+    if (federated) TRY(fetch_tenant_labels(query, part->tenant->name, &tenant, err));
+    for (size_t s = 0; s < selection->stream_count; s++)
+        label_count += selection->streams[s].pair_count + 1;
+    labels = arena_alloc(query->arena, label_count * sizeof *labels);
+    if (labels == NULL) return out_of_memory(err);
+    for (size_t s = 0; s < selection->stream_count; s++) {
+        const SelectedStream *from = &selection->streams[s];
+        LabelSet set = {labels + used, 0};
+        Stream *stream;
+
+        if ((s & 4095) == 4095) TRY(query_check(query, err));
+        set.count = fetch_write_labels(query->symbols, map, from->pairs, from->pair_count,
+                                       federated ? &tenant : NULL, labels + used);
+        used += set.count;
+        stream = join(streams, set);
+        stream->tenant = part->tenant;
+        TRY(add_pages(query->arena, stream, selection, from, err));
+    }
+    return ERR_OK;
+}
+
+static ErrCode join_parts(FetchSource *fetch, QueryContext *query, const LogParts *parts,
+                          Streams *out, Error *err) {
+    size_t total = 0, slots = 64;
+
+    for (size_t p = 0; p < parts->count; p++) total += parts->items[p].selection.stream_count;
+    if (total > UINT32_MAX / 4)
+        return error_set(err, ERR_LIMIT, "the selector matches more than %u streams",
+                         UINT32_MAX / 4);
+    while (slots < total * 2) slots *= 2;
+    *out = (Streams){
+        .items = ARENA_ARRAY(query->arena, Stream, MAX(total, 1)),
+        .slots = ARENA_ARRAY(query->arena, uint32_t, slots),
+        .mask = (uint32_t)(slots - 1),
+    };
+    if (out->items == NULL || out->slots == NULL) return out_of_memory(err);
+    for (size_t p = 0; p < parts->count; p++)
+        TRY(join_part(fetch, query, &parts->items[p], out, err));
+    if (query->series_max != 0 && out->count > query->series_max)
+        return error_set(err, ERR_LIMIT,
+                         "the selector matches %zu streams, more than this tenant's "
+                         "limits.query_series_max of %llu: narrow it with matchers or raise the "
+                         "limit",
+                         out->count, (unsigned long long)query->series_max);
+    return ERR_OK;
+}
+
+/* ---------- units ---------- */
+
+static int compare_pages(const void *a, const void *b) {
+    const LogPage *x = ((const PageRef *)a)->page, *y = ((const PageRef *)b)->page;
+
+    if (x->min_ns != y->min_ns) return x->min_ns < y->min_ns ? -1 : 1;
+    return (x->max_ns > y->max_ns) - (x->max_ns < y->max_ns);
+}
+
+/* For reading newest first. */
+static int compare_ends(const void *a, const void *b) {
+    const LogPage *x = ((const PageRef *)a)->page, *y = ((const PageRef *)b)->page;
+
+    return (x->max_ns < y->max_ns) - (x->max_ns > y->max_ns);
+}
+
+typedef struct UnitList {
+    FetchedStreams *fetched;
+    StreamUnit *units;
+    size_t count;
+    const StreamSelect *request;
+    LogFilter filter; /* of lines */
+} UnitList;
+
+/* What of the request's field matchers the stream leaves to structured metadata. */
+static ErrCode stream_filter(QueryContext *query, const UnitList *list, const Stream *stream,
+                             LogFilter *out, Error *err) {
+    const StreamSelect *request = list->request;
+    LogMetadataNeedle *needles;
+
+    *out = list->filter;
+    if (request->field_count == 0) return ERR_OK;
+    needles = ARENA_ARRAY(query->arena, LogMetadataNeedle, request->field_count);
+    if (needles == NULL) return out_of_memory(err);
+    out->metadata = needles;
+    for (size_t f = 0; f < request->field_count; f++) {
+        const Matcher *matcher = &request->fields[f];
+        uint32_t name = symbols_find(query->symbols, matcher->name);
+
+        if (matcher->op != MATCH_EQUAL || matcher->value.len == 0) continue;
+        if (name != SYMBOL_NONE && label_set_get(stream->labels, name) != SYMBOL_EMPTY) continue;
+        needles[out->metadata_count++] = (LogMetadataNeedle){matcher->name, matcher->value};
+    }
+    return ERR_OK;
+}
+
+static ErrCode add_units(QueryContext *query, UnitList *list, uint32_t index, Stream *stream,
+                         Error *err) {
+    const StreamSelect *request = list->request;
+    int64_t min_ns = kept_ns(stream->tenant, request->min_ns), max_ns = request->max_ns - 1;
+    LogFilter filter;
+
+    TRY(stream_filter(query, list, stream, &filter, err));
+    qsort(stream->pages, stream->page_count, sizeof *stream->pages, compare_pages);
+    for (uint32_t p = 0, end; p < stream->page_count; p = end) {
+        StreamUnit *unit = &list->units[list->count];
+        int64_t last = stream->pages[p].page->max_ns;
+
+        *unit = (StreamUnit){.stream = index, .min_ns = MAX(stream->pages[p].page->min_ns, min_ns)};
+        for (end = p; end < stream->page_count && stream->pages[end].page->min_ns <= last; end++) {
+            const LogPage *page = stream->pages[end].page;
+
+            last = MAX(last, page->max_ns);
+            unit->entries += page->count;
+            unit->bytes += page->raw_bytes;
+        }
+        unit->max_ns = MIN(last, max_ns);
+        if (request->backward && end - p > 1)
+            qsort(&stream->pages[p], end - p, sizeof *stream->pages, compare_ends);
+        if (unit->min_ns > unit->max_ns) continue;
+        list->fetched->units[list->count++] = (FetchedUnit){
+            .pages = &stream->pages[p],
+            .count = end - p,
+            .min_ns = min_ns,
+            .max_ns = max_ns,
+            .filter = filter,
+        };
+    }
+    return ERR_OK;
+}
+
+/* Needles that must be there; ones that must not be are the pipeline's business. */
+static ErrCode line_filter(QueryContext *query, const StreamSelect *request, LogFilter *out,
+                           Error *err) {
+    LogNeedle *needles = ARENA_ARRAY(query->arena, LogNeedle, request->needle_count);
+
+    if (needles == NULL) return out_of_memory(err);
+    *out = (LogFilter){.needles = needles};
+    for (size_t n = 0; n < request->needle_count; n++) {
+        const StreamNeedle *needle = &request->needles[n];
+
+        if (!needle->negated)
+            needles[out->needle_count++] = (LogNeedle){needle->any, needle->count, needle->fold};
+    }
+    return ERR_OK;
+}
+
+static unsigned wanted_columns(const StreamSelect *request) {
+    unsigned columns = LOG_TIMES;
+
+    if ((request->need & STREAM_NEED_LINES) != 0 || request->needle_count > 0) columns |= LOG_LINES;
+    if ((request->need & STREAM_NEED_LENGTHS) != 0) columns |= LOG_LENGTHS;
+    if ((request->need & STREAM_NEED_METADATA) != 0) columns |= LOG_METADATA;
+    return columns;
+}
+
+/* Streams of which nothing is in range after all are dropped. */
+static ErrCode make_set(FetchSource *fetch, QueryContext *query, const StreamSelect *request,
+                        const LogFilter *filter, Streams *streams, StreamSet *out, Error *err) {
+    FetchedStreams *fetched = ARENA_NEW(query->arena, FetchedStreams);
+    LabelSet *labels = ARENA_ARRAY(query->arena, LabelSet, MAX(streams->count, 1));
+    UnitList list = {.fetched = fetched, .request = request, .filter = *filter};
+    size_t pages = 0, kept = 0;
+
+    for (size_t s = 0; s < streams->count; s++) pages += streams->items[s].page_count;
+    list.units = ARENA_ARRAY(query->arena, StreamUnit, MAX(pages, 1));
+    if (fetched == NULL || labels == NULL || list.units == NULL) return out_of_memory(err);
+    *fetched = (FetchedStreams){
+        .fetch = fetch,
+        .arena = query->arena,
+        .units = ARENA_ARRAY(query->arena, FetchedUnit, MAX(pages, 1)),
+        .stats = request->stats,
+        .columns = wanted_columns(request),
+        .backward = request->backward,
+    };
+    if (fetched->units == NULL) return out_of_memory(err);
+    for (size_t s = 0; s < streams->count; s++) {
+        size_t before = list.count;
+
+        if ((s & 1023) == 1023) TRY(query_check(query, err));
+        TRY(add_units(query, &list, (uint32_t)kept, &streams->items[s], err));
+        if (list.count > before) labels[kept++] = streams->items[s].labels;
+    }
+    *out = (StreamSet){
+        .labels = labels,
+        .count = kept,
+        .units = list.units,
+        .unit_count = list.count,
+        .scratch_new = fetch_scratch_new,
+        .scratch_free = fetch_scratch_free,
+        .prefetch = fetch_stream_prefetch,
+        .open = fetch_stream_open,
+        .next = fetch_stream_next,
+        .context = fetched,
+    };
+    return ERR_OK;
+}
+
+static ErrCode streams_select(StreamSource *source, QueryContext *query,
+                              const StreamSelect *request, StreamSet *out, Error *err) {
+    FetchSource *fetch = source->context;
+    LogParts parts = {0};
+    LogFilter filter;
+    Streams streams = {0};
+
+    *out = (StreamSet){0};
+    if (request->max_ns <= request->min_ns) return ERR_OK;
+    TRY(line_filter(query, request, &filter, err));
+    TRY(select_parts(fetch, query, request, &filter, &parts, err));
+    TRY(join_parts(fetch, query, &parts, &streams, err));
+    return make_set(fetch, query, request, &filter, &streams, out, err);
+}
+
+/* ---------- labels ---------- */
+
+static int compare_str(const void *a, const void *b) {
+    return str_compare(*(const Str *)a, *(const Str *)b);
+}
+
+/* Names (`name` empty) or values of the streams that are there, each once. */
+static ErrCode streams_labels(StreamSource *source, QueryContext *query, Str name,
+                              const StreamSelect *requests, size_t request_count, Str **out,
+                              size_t *out_count, Error *err) {
+    uint32_t wanted, symbols;
+    size_t count = 0;
+    bool *seen;
+    Str *items;
+
+    *out = NULL;
+    *out_count = 0;
+    StreamSet *sets = ARENA_ARRAY(query->arena, StreamSet, request_count);
+    if (sets == NULL) return out_of_memory(err);
+    for (size_t r = 0; r < request_count; r++) {
+        StreamSelect request = requests[r];
+
+        request.labels_only = true;
+        TRY(streams_select(source, query, &request, &sets[r], err));
+    }
+    wanted = symbols_find(query->symbols, name);
+    symbols = symbols_count(query->symbols);
+    seen = ARENA_ARRAY(query->arena, bool, symbols);
+    items = ARENA_ARRAY(query->arena, Str, symbols);
+    if (seen == NULL || items == NULL) return out_of_memory(err);
+    for (size_t r = 0; r < request_count; r++)
+        for (size_t s = 0; s < sets[r].count; s++)
+            for (uint32_t l = 0; l < sets[r].labels[s].count; l++) {
+                Label label = sets[r].labels[s].labels[l];
+                uint32_t found = name.len == 0 ? label.name : label.value;
+
+                if ((name.len > 0 && label.name != wanted) || seen[found]) continue;
+                seen[found] = true;
+                items[count++] = symbols_str(query->symbols, found);
+            }
+    qsort(items, count, sizeof *items, compare_str);
+    *out = items;
+    *out_count = count;
+    return ERR_OK;
+}
+
+StreamSource *fetch_streams_new(const FetchOptions *options, const FetchTenant *tenants,
+                                size_t tenant_count, BlockStats *stats, Arena *arena) {
+    FetchSource *fetch = ARENA_NEW(arena, FetchSource);
+    StreamSource *source = ARENA_NEW(arena, StreamSource);
+
+    if (fetch == NULL || source == NULL) return NULL;
+    *fetch = (FetchSource){
+        .options = *options, .tenants = tenants, .tenant_count = tenant_count, .stats = stats};
+    *source = (StreamSource){streams_select, streams_labels, fetch};
+    return source;
+}

@@ -1,0 +1,42 @@
+#pragma once
+/*
+ * streams.h: what streams.c (select) and stream_read.c (units) share. Private to fetch/.
+ */
+#include "querier/fetch/internal.h"
+
+/* One page of a stream and where it is from. */
+typedef struct PageRef {
+    const LogsSelection *selection;
+    const LogPage *page;
+} PageRef;
+
+/* Pages that overlap in time, in the order in which reading reaches them. */
+typedef struct FetchedUnit {
+    const PageRef *pages;
+    uint32_t count;
+    int64_t min_ns; /* both inclusive: the request's range cut to what is kept of the tenant */
+    int64_t max_ns;
+    LogFilter filter; /* with what holds for this stream */
+} FetchedUnit;
+
+typedef struct FetchedStreams {
+    FetchSource *fetch;
+    Arena *arena; /* the query's */
+    FetchedUnit *units;
+    StreamStats *stats; /* maybe NULL */
+    unsigned columns;   /* LogColumns that are wanted */
+    bool backward;
+} FetchedStreams;
+
+/* StreamSet's functions over FetchedStreams. */
+StreamScratch *fetch_scratch_new(const StreamSet *set, QueryContext *query);
+void fetch_scratch_free(StreamScratch *scratch);
+ErrCode fetch_stream_open(const StreamSet *set, uint32_t unit, StreamScratch *scratch,
+                          StreamReader **out, Error *err);
+ErrCode fetch_stream_next(StreamReader *reader, StreamBatch *out, Error *err);
+ErrCode fetch_stream_prefetch(const StreamSet *set, const uint32_t *units, size_t count,
+                              Error *err);
+
+static inline void stream_stat(_Atomic uint64_t *counter, uint64_t n) {
+    atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
