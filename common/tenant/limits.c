@@ -94,6 +94,9 @@ static const ConfigSetting settings[] = {
              "How long a query may run. 0: no limit."),
     DURATION("limits.query_range_max", query_range_ms_max, "0", 0,
              "Time range that one query may span. 0: no limit."),
+    DURATION("limits.log_query_range_max", log_query_range_ms_max, "721h", 0,
+             "Time range that one LogQL query may span. 0: no limit."),
+    COUNT(log_query_entries_max, "5000", "Entries that one log query may ask for. 0: no limit."),
 };
 
 ConfigTable tenant_limit_table(void) {

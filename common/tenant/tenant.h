@@ -39,9 +39,11 @@ typedef struct TenantLimits {
     uint64_t query_concurrency_max;
     int64_t query_timeout_ms;
     int64_t query_range_ms_max;
-    bool log_line_truncate; /* a longer line is cut, not refused */
-    bool log_service_name;  /* streams without service_name get one, as Loki finds it */
-    bool log_levels;        /* entries get detected_level */
+    int64_t log_query_range_ms_max;
+    uint64_t log_query_entries_max; /* that a log query may return */
+    bool log_line_truncate;         /* a longer line is cut, not refused */
+    bool log_service_name;          /* streams without service_name get one, as Loki finds it */
+    bool log_levels;                /* entries get detected_level */
 } TenantLimits;
 
 typedef struct Tenants Tenants;

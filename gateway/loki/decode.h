@@ -19,5 +19,3 @@ MUST_USE ErrCode loki_decode_json(Streams *streams, Str body, Error *err);
  * string: "..." with escapes or `...`). ERR_INVALID says where it goes wrong. */
 MUST_USE ErrCode loki_parse_labels(Str text, Arena *arena, LabelPair **out, size_t *count,
                                    Error *err);
-/* RFC 3339 with up to nine digits of a second's fraction. False: it isn't. */
-MUST_USE bool loki_parse_time(Str text, int64_t *ns);

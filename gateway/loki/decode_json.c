@@ -2,6 +2,7 @@
  * decode_json.c: pushes in JSON, of both generations.
  */
 #include "common/base/json_read.h"
+#include "common/base/rfc3339.h"
 #include "gateway/loki/decode.h"
 
 enum { PAIRS_MAX = 8192 }; /* of one stream or entry, whatever the tenant's limit */
@@ -86,7 +87,7 @@ static ErrCode read_old_entry(Walk *walk, Error *err) {
 
         token = json_next(&walk->json);
         if (str_equal(key, STR("ts")) || str_equal(key, STR("timestamp"))) {
-            if (token != JSON_STRING || !loki_parse_time(walk->json.text, &time_ns))
+            if (token != JSON_STRING || !rfc3339_parse(walk->json.text, &time_ns))
                 return malformed(walk, "ts must be a time as 2026-01-02T03:04:05.678Z", err);
         } else if (str_equal(key, STR("line"))) {
             if (token != JSON_STRING) return malformed(walk, "line must be a text", err);

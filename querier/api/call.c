@@ -81,6 +81,15 @@ static const char *error_type_of(ErrCode code, int *status) {
     }
 }
 
+/* Loki's statuses, and its form: plain text. */
+static void answer_loki_error(HttpRequest *request, const Error *err) {
+    int status = http_status(err->code);
+
+    if (err->code == ERR_LIMIT) status = 400;
+    if (err->code == ERR_UNSUPPORTED) status = 500; /* vectors that don't match */
+    http_respond(request, status, "text/plain; charset=utf-8", str_of(err->text));
+}
+
 static void answer_text_error(HttpRequest *request, const Error *err) {
     int status;
 
@@ -99,6 +108,10 @@ static void answer_error(HttpRequest *request, const ApiEndpoint *endpoint, bool
 
     if (err->code == ERR_RATE || err->code == ERR_UNAVAILABLE)
         http_set_header(request, "Retry-After", STR("1"));
+    if ((endpoint->flags & API_LOKI) != 0) {
+        answer_loki_error(request, err);
+        return;
+    }
     if ((endpoint->flags & API_TEXT_ERRORS) != 0) {
         answer_text_error(request, err);
         return;
@@ -150,8 +163,11 @@ static const FetchTenant *fetch_tenants(const ApiCall *call) {
 
         tenants_limits(options->tenants, call->tenants[i], &limits);
         out[i] = (FetchTenant){call->tenants[i], INT64_MIN};
-        if (limits.retention_metrics_ms > 0)
-            out[i].keep_from_ms = clock_now_ms(options->clock) - limits.retention_metrics_ms;
+        int64_t retention_ms = (call->endpoint->flags & API_LOKI) != 0
+                                   ? limits.retention_logs_ms
+                                   : limits.retention_metrics_ms;
+
+        if (retention_ms > 0) out[i].keep_from_ms = clock_now_ms(options->clock) - retention_ms;
     }
     return out;
 }
@@ -167,7 +183,12 @@ static ErrCode prepare(ApiCall *call, Error *err) {
     if (tenants == NULL) return api_out_of_memory(err);
     call->source = fetch_source_new(&querier->options.fetch, tenants, call->tenant_count,
                                     &call->stats, call->arena);
-    if (call->query.symbols == NULL || call->source == NULL) return api_out_of_memory(err);
+    if ((call->endpoint->flags & API_LOKI) != 0)
+        call->streams = fetch_streams_new(&querier->options.fetch, tenants, call->tenant_count,
+                                          &call->stats, call->arena);
+    if (call->query.symbols == NULL || call->source == NULL ||
+        ((call->endpoint->flags & API_LOKI) != 0 && call->streams == NULL))
+        return api_out_of_memory(err);
     timeout_ms = call->limits.query_timeout_ms;
     TRY(api_duration_param(call, "timeout", 0, &asked_ms, err));
     if (asked_ms > 0 && (timeout_ms <= 0 || asked_ms < timeout_ms)) timeout_ms = asked_ms;
@@ -211,7 +232,7 @@ static void run_call(void *context) {
         err.code = code;
         answer_error(call->request, call->endpoint, call->evaluating, &err);
     } else {
-        http_respond_buf(call->request, 200, call->content_type, &out);
+        http_respond_buf(call->request, call->status, call->content_type, &out);
     }
     scheduler_finished(&task);
 }
@@ -263,6 +284,10 @@ static void read_limits(ApiCall *call) {
         all->query_concurrency_max = tighter(all->query_concurrency_max, one.query_concurrency_max);
         all->query_timeout_ms = (int64_t)tighter((uint64_t)MAX(all->query_timeout_ms, 0),
                                                  (uint64_t)MAX(one.query_timeout_ms, 0));
+        all->log_query_entries_max = tighter(all->log_query_entries_max, one.log_query_entries_max);
+        all->log_query_range_ms_max =
+            (int64_t)tighter((uint64_t)MAX(all->log_query_range_ms_max, 0),
+                             (uint64_t)MAX(one.log_query_range_ms_max, 0));
         all->query_range_ms_max = (int64_t)tighter((uint64_t)MAX(all->query_range_ms_max, 0),
                                                    (uint64_t)MAX(one.query_range_ms_max, 0));
     }
@@ -283,6 +308,7 @@ static void handle(HttpRequest *request, void *context) {
         answer_error(request, endpoint->endpoint, false, &err);
         return;
     }
+    call->status = 200;
     call->content_type = "application/json";
     call->querier = endpoint->querier;
     call->endpoint = endpoint->endpoint;
@@ -353,7 +379,7 @@ void querier_free(Querier *querier) {
 }
 
 void querier_register(Querier *querier, HttpServer *server) {
-    static const char *const prefixes[] = {"", "/prometheus"};
+    static const char *const prefixes[] = {"", "/prometheus"}, *const loki[] = {"", "/logs"};
     size_t used = 0;
 
     for (size_t l = 0; l < ARRAY_LEN(endpoint_lists); l++)
@@ -364,8 +390,11 @@ void querier_register(Querier *querier, HttpServer *server) {
             for (size_t p = 0; p < ARRAY_LEN(prefixes); p++) {
                 char path[128];
 
-                snprintf(path, sizeof path, "%s%s%s", prefixes[p],
-                         (e->flags & API_AT_ROOT) != 0 ? "" : "/api/v1", e->path);
+                if ((e->flags & API_LOKI) != 0)
+                    snprintf(path, sizeof path, "%s%s", loki[p], e->path);
+                else
+                    snprintf(path, sizeof path, "%s%s%s", prefixes[p],
+                             (e->flags & API_AT_ROOT) != 0 ? "" : "/api/v1", e->path);
                 HttpRoute route = {.methods = e->methods | HTTP_OPTIONS_,
                                    .path = path,
                                    .handle = handle,

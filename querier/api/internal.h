@@ -20,6 +20,7 @@ typedef struct ApiEndpoint {
 typedef enum ApiFlags {
     API_TEXT_ERRORS = 1, /* as text/plain, for callers that are no browsers */
     API_AT_ROOT = 2,     /* `path` is not below /api/v1 */
+    API_LOKI = 4, /* logs: `path` is whole, and served at / and /logs; errors as Loki has them */
 } ApiFlags;
 
 struct Querier {
@@ -46,8 +47,11 @@ struct ApiCall {
     Arena *arena;
     QueryContext query;
     BlockStats stats;
-    SeriesSource *source;
+    SeriesSource *source;  /* of metrics */
+    StreamSource *streams; /* of logs, for API_LOKI */
+    StreamStats stream_stats;
     uint64_t started_ns;
+    int status;               /* 200 unless `run` says otherwise */
     const char *content_type; /* application/json unless `run` says otherwise */
     bool streaming;           /* `run` has begun to answer by itself */
     bool evaluating;          /* what is invalid from here on is the data, not the request */
@@ -87,3 +91,5 @@ extern const ApiEndpoint api_series_endpoints[];
 extern const ApiEndpoint api_status_endpoints[];
 extern const ApiEndpoint api_read_endpoints[];
 extern const ApiEndpoint api_federate_endpoints[];
+extern const ApiEndpoint api_loki_query_endpoints[];
+extern const ApiEndpoint api_loki_meta_endpoints[];

@@ -1,4 +1,4 @@
-#include "gateway/loki/decode.h"
+#include "common/base/rfc3339.h"
 
 static bool digits(Str text, size_t at, size_t count, int64_t *out) {
     int64_t v = 0;
@@ -49,7 +49,7 @@ static bool read_zone(Str text, size_t at, int64_t *seconds) {
     return text.ptr[at] == '-' || text.ptr[at] == '+';
 }
 
-bool loki_parse_time(Str text, int64_t *ns) {
+bool rfc3339_parse(Str text, int64_t *ns) {
     int64_t year, month, day, hour, minute, second, fraction, zone;
     size_t at = 19;
 
