@@ -219,7 +219,8 @@ static ErrCode open_querier(App *app, Error *err) {
     const Settings *s = &app->configuration.settings;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     QuerierOptions options = {
-        .fetch = {app->cache, app->manifest, ingester_head_reader(app->ingester)},
+        .fetch = {app->cache, app->manifest, ingester_head_reader(app->ingester),
+                  ingester_log_head_reader(app->ingester)},
         .tenants = app->tenants,
         .queries = &app->memory.queries,
         .clock = app->clock,
