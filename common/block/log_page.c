@@ -9,20 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/block/cache.h"
 #include "common/block/ints.h"
-
-typedef struct Column {
-    Str stored;
-    uint32_t raw;
-    uint8_t kind;
-} Column;
-
-typedef struct Page {
-    const Column *columns;
-    size_t column_count;
-    uint32_t rows;
-} Page;
 
 /* ---------- decoders ---------- */
 
@@ -39,36 +26,37 @@ LogDecoder *log_decoder_new(Budget *budget) {
 
 void log_decoder_free(LogDecoder *d) {
     if (d == NULL) return;
-    if (d->pinned != NULL) cache_unpin(d->pinned);
     ZSTD_freeDCtx(d->zstd);
     arena_free(d->arena);
     free(d);
 }
 
-static ErrCode corrupt(Error *err, const char *what) {
+ErrCode log_page_corrupt(Error *err, const char *what) {
     return error_set(err, ERR_CORRUPT, "page of logs: %s", what);
 }
 
-static ErrCode no_memory(Error *err) {
+ErrCode log_page_no_memory(Error *err) {
     return error_set(err, ERR_LIMIT, "no memory for a page of logs");
 }
 
 /* ---------- columns ---------- */
 
-static ErrCode open_page(LogDecoder *d, Str bytes, uint32_t rows, Page *out, Error *err) {
+ErrCode log_page_open(LogDecoder *d, Str bytes, uint32_t rows, LogPageColumns *out, Error *err) {
     Reader r = reader_of(bytes);
     uint8_t codec = reader_u8(&r);
     uint64_t said = reader_varint(&r), columns = reader_varint(&r), raw_total = 0;
-    Column *list;
+    LogColumn *list;
 
-    if (r.failed) return corrupt(err, "cut off");
+    if (r.failed) return log_page_corrupt(err, "cut off");
     if (codec != LOG_PAGE_CODEC)
         return error_set(err, ERR_UNSUPPORTED, "page of logs of codec %u, this program reads %d",
                          codec, LOG_PAGE_CODEC);
-    if (said != rows || rows == 0) return corrupt(err, "not as many entries as the index says");
-    if (columns > LOG_COLUMNS_MAX || columns > reader_left(&r) / 3) return corrupt(err, "bad head");
-    list = ARENA_ARRAY(d->arena, Column, columns + 1);
-    if (list == NULL) return no_memory(err);
+    if (said != rows || rows == 0 || rows > LOG_PAGE_ROWS_MAX)
+        return log_page_corrupt(err, "not as many entries as the index says");
+    if (columns > LOG_COLUMNS_MAX || columns > reader_left(&r) / 3)
+        return log_page_corrupt(err, "bad head");
+    list = ARENA_ARRAY(d->arena, LogColumn, columns + 1);
+    if (list == NULL) return log_page_no_memory(err);
     for (uint64_t i = 0; i < columns; i++) {
         uint64_t raw, stored;
 
@@ -78,27 +66,27 @@ static ErrCode open_page(LogDecoder *d, Str bytes, uint32_t rows, Page *out, Err
         raw_total += raw;
         if (r.failed || stored > raw || raw > LOG_COLUMN_RAW_MAX ||
             raw_total > 2 * (uint64_t)LOG_COLUMN_RAW_MAX || stored > reader_left(&r))
-            return corrupt(err, "bad column");
+            return log_page_corrupt(err, "bad column");
         list[i].raw = (uint32_t)raw;
         list[i].stored.len = (size_t)stored;
     }
     for (uint64_t i = 0; i < columns; i++) {
         list[i].stored = reader_bytes(&r, list[i].stored.len);
-        if (r.failed) return corrupt(err, "columns are cut off");
+        if (r.failed) return log_page_corrupt(err, "columns are cut off");
     }
-    if (!reader_at_end(&r)) return corrupt(err, "bytes left over");
-    *out = (Page){list, (size_t)columns, rows};
+    if (!reader_at_end(&r)) return log_page_corrupt(err, "bytes left over");
+    *out = (LogPageColumns){list, (size_t)columns, rows};
     return ERR_OK;
 }
 
-static const Column *find_column(const Page *page, LogColumnKind kind) {
-    for (size_t i = 0; i < page->column_count; i++) {
+const LogColumn *log_column_find(const LogPageColumns *page, unsigned kind) {
+    for (size_t i = 0; i < page->count; i++) {
         if (page->columns[i].kind == kind) return &page->columns[i];
     }
     return NULL;
 }
 
-static ErrCode inflate(LogDecoder *d, const Column *column, Str *raw, Error *err) {
+ErrCode log_column_inflate(LogDecoder *d, const LogColumn *column, Str *raw, Error *err) {
     char *to;
     size_t got;
 
@@ -107,97 +95,95 @@ static ErrCode inflate(LogDecoder *d, const Column *column, Str *raw, Error *err
         return ERR_OK;
     }
     to = arena_alloc_bytes(d->arena, (size_t)column->raw + 1);
-    if (to == NULL) return no_memory(err);
+    if (to == NULL) return log_page_no_memory(err);
     got = ZSTD_decompressDCtx(d->zstd, to, column->raw, column->stored.ptr, column->stored.len);
-    if (ZSTD_isError(got) || got != column->raw) return corrupt(err, "bad compression");
+    if (ZSTD_isError(got) || got != column->raw) return log_page_corrupt(err, "bad compression");
     *raw = (Str){to, got};
     return ERR_OK;
 }
 
-/* Integers [first, first + count) of a column of `rows`: only the chunks that they lie in. */
-static ErrCode take_ints(LogDecoder *d, const Column *column, uint32_t rows, uint32_t first,
-                         uint32_t count, int64_t **out, Error *err) {
+ErrCode log_ints_take(LogDecoder *d, Reader *r, uint32_t rows, uint32_t first, uint32_t count,
+                      int64_t **out, Error *err) {
     size_t chunks = ((size_t)rows + COLUMN_ITEMS_MAX - 1) / COLUMN_ITEMS_MAX;
     size_t from = first / COLUMN_ITEMS_MAX;
     size_t to = ((size_t)first + count + COLUMN_ITEMS_MAX - 1) / COLUMN_ITEMS_MAX;
-    Reader lengths, bytes;
+    Reader lengths = *r;
     int64_t *list;
-    Str raw;
 
-    if (column == NULL) return corrupt(err, "a column is missing");
-    TRY(inflate(d, column, &raw, err));
-    if (chunks > raw.len) return corrupt(err, "a column is cut off");
-    list = arena_alloc(d->arena, (to - from) * COLUMN_ITEMS_MAX * sizeof *list);
-    if (list == NULL) return no_memory(err);
-    lengths = bytes = reader_of(raw);
-    for (size_t i = 0; i < chunks; i++) (void)reader_varint(&bytes);
+    if (chunks > reader_left(r)) return log_page_corrupt(err, "a column is cut off");
+    list = arena_alloc(d->arena, ((to - from) * COLUMN_ITEMS_MAX + 1) * sizeof *list);
+    if (list == NULL) return log_page_no_memory(err);
+    for (size_t i = 0; i < chunks; i++) (void)reader_varint(r);
     for (size_t i = 0; i < chunks; i++) {
         size_t n = MIN((size_t)rows - i * COLUMN_ITEMS_MAX, (size_t)COLUMN_ITEMS_MAX);
-        Reader chunk = reader_of(reader_bytes(&bytes, (size_t)reader_varint(&lengths)));
+        Reader chunk = reader_of(reader_bytes(r, (size_t)reader_varint(&lengths)));
         int64_t *at = list + (i - from) * COLUMN_ITEMS_MAX;
         bool constant = false;
         IntsTag tag = {0};
 
-        if (bytes.failed || lengths.failed) return corrupt(err, "a column is cut off");
+        if (r->failed || lengths.failed) return log_page_corrupt(err, "a column is cut off");
         if (i < from || i >= to) continue;
         if (!ints_decode(&chunk, n, (BitsWord *)at, &tag, &constant) || tag.mapping != 0 ||
             tag.exceptions || !reader_at_end(&chunk))
-            return corrupt(err, "bad integers");
+            return log_page_corrupt(err, "bad integers");
         for (size_t k = 1; constant && k < n; k++) at[k] = at[0];
     }
-    if (!reader_at_end(&bytes)) return corrupt(err, "integers left over");
     *out = list + (first - from * COLUMN_ITEMS_MAX);
     return ERR_OK;
 }
 
-/* ---------- rows ---------- */
+/* Integers of a column that holds nothing else. */
+static ErrCode take_ints(LogDecoder *d, const LogColumn *column, uint32_t rows, uint32_t first,
+                         uint32_t count, int64_t **out, Error *err) {
+    Reader r;
+    Str raw;
 
-/* The rows that are wanted, by number in the page, ascending. */
-typedef struct Picked {
-    uint32_t *rows; /* NULL: all of [first, first + count) */
-    uint32_t first;
-    uint32_t count;
-} Picked;
-
-static uint32_t picked_row(const Picked *p, uint32_t i) {
-    return p->rows == NULL ? p->first + i : p->rows[i];
+    if (column == NULL) return log_page_corrupt(err, "a column is missing");
+    TRY(log_column_inflate(d, column, &raw, err));
+    r = reader_of(raw);
+    TRY(log_ints_take(d, &r, rows, first, count, out, err));
+    return reader_at_end(&r) ? ERR_OK : log_page_corrupt(err, "integers left over");
 }
 
+/* ---------- rows ---------- */
+
 /* Strings of the rows picked. */
-static ErrCode take_strings(LogDecoder *d, const Page *page, LogColumnKind lengths,
-                            LogColumnKind text, const Picked *picked, Str **out, Error *err) {
-    const Column *column = find_column(page, text);
+static ErrCode take_strings(LogDecoder *d, const LogPageColumns *page, LogColumnKind lengths,
+                            LogColumnKind text, const LogPicked *picked, Str **out, Error *err) {
+    const LogColumn *column = log_column_find(page, text);
     Str *list = arena_alloc(d->arena, ((size_t)picked->count + 1) * sizeof *list);
     uint32_t next = 0;
     int64_t *n = NULL;
     Str left;
 
-    if (column == NULL) return corrupt(err, "a column is missing");
-    if (list == NULL) return no_memory(err);
-    TRY(take_ints(d, find_column(page, lengths), page->rows, 0, page->rows, &n, err));
-    TRY(inflate(d, column, &left, err));
+    if (column == NULL) return log_page_corrupt(err, "a column is missing");
+    if (list == NULL) return log_page_no_memory(err);
+    TRY(take_ints(d, log_column_find(page, lengths), page->rows, 0, page->rows, &n, err));
+    TRY(log_column_inflate(d, column, &left, err));
     for (uint32_t i = 0; i < page->rows; i++) {
-        if (n[i] < 0 || (uint64_t)n[i] > left.len) return corrupt(err, "text is cut off");
-        if (next < picked->count && picked_row(picked, next) == i)
+        if (n[i] < 0 || (uint64_t)n[i] > left.len) return log_page_corrupt(err, "text is cut off");
+        if (next < picked->count && log_picked_row(picked, next) == i)
             list[next++] = (Str){left.ptr, (size_t)n[i]};
         left = str_from(left, (size_t)n[i]);
     }
-    if (left.len > 0) return corrupt(err, "text left over");
+    if (left.len > 0) return log_page_corrupt(err, "text left over");
     *out = list;
     return ERR_OK;
 }
 
-static ErrCode take_lengths(LogDecoder *d, const Page *page, const Picked *picked, uint32_t **out,
-                            Error *err) {
+static ErrCode take_lengths(LogDecoder *d, const LogPageColumns *page, const LogPicked *picked,
+                            uint32_t **out, Error *err) {
     uint32_t *list = arena_alloc(d->arena, ((size_t)picked->count + 1) * sizeof *list);
     int64_t *n = NULL;
 
-    if (list == NULL) return no_memory(err);
-    TRY(take_ints(d, find_column(page, LOG_COLUMN_LENGTHS), page->rows, 0, page->rows, &n, err));
+    if (list == NULL) return log_page_no_memory(err);
+    TRY(take_ints(d, log_column_find(page, LOG_COLUMN_LENGTHS), page->rows, 0, page->rows, &n,
+                  err));
     for (uint32_t i = 0; i < picked->count; i++) {
-        int64_t length = n[picked_row(picked, i)];
+        int64_t length = n[log_picked_row(picked, i)];
 
-        if (length < 0 || length > LOG_COLUMN_RAW_MAX) return corrupt(err, "a line of bad length");
+        if (length < 0 || length > LOG_COLUMN_RAW_MAX)
+            return log_page_corrupt(err, "a line of bad length");
         list[i] = (uint32_t)length;
     }
     *out = list;
@@ -205,22 +191,151 @@ static ErrCode take_lengths(LogDecoder *d, const Page *page, const Picked *picke
 }
 
 /* Times of the piece, cut to the range: what is left is one run, since they ascend. */
-static ErrCode take_times(LogDecoder *d, const Page *page, const LogPageRead *read, int64_t **out,
-                          Picked *picked, Error *err) {
+static ErrCode take_times(LogDecoder *d, const LogPageColumns *page, const LogPageRead *read,
+                          int64_t **out, LogPicked *picked, Error *err) {
     uint32_t first = 0, end = read->count;
     int64_t *times = NULL;
 
-    TRY(take_ints(d, find_column(page, LOG_COLUMN_TIMES), page->rows, read->first, read->count,
+    TRY(take_ints(d, log_column_find(page, LOG_COLUMN_TIMES), page->rows, read->first, read->count,
                   &times, err));
     for (uint32_t i = 1; !read->any_order && i < read->count; i++) {
-        if (times[i] < times[i - 1]) return corrupt(err, "times don't ascend");
+        if (times[i] < times[i - 1]) return log_page_corrupt(err, "times don't ascend");
     }
     if (!read->any_order) {
         while (first < end && times[first] < read->min_ns) first++;
         while (end > first && times[end - 1] > read->max_ns) end--;
     }
-    *picked = (Picked){NULL, read->first + first, end - first};
-    *out = times + first;
+    *picked = (LogPicked){NULL, read->first + first, end - first};
+    *out = times;
+    return ERR_OK;
+}
+
+/* ---------- filters ---------- */
+
+/* Leaves the rows out whose templates can't hold what every line must. */
+static ErrCode pick_rows(LogDecoder *d, const LogText *text, const LogFilter *filter,
+                         LogPicked *picked, Error *err) {
+    bool *may = arena_alloc(d->arena, text->template_count + 1);
+    bool *one = arena_alloc(d->arena, text->template_count + 1);
+    bool all = true;
+    uint32_t *rows;
+    uint32_t n = 0;
+
+    if (may == NULL || one == NULL) return log_page_no_memory(err);
+    memset(may, 1, text->template_count + 1);
+    for (size_t i = 0; i < filter->needle_count; i++) {
+        log_text_match(text, &filter->needles[i], one);
+        for (uint32_t t = 0; t < text->template_count; t++) may[t] &= one[t];
+    }
+    for (uint32_t t = 0; t < text->template_count; t++) all &= may[t];
+    if (all) return ERR_OK;
+    rows = arena_alloc(d->arena, ((size_t)picked->count + 1) * sizeof *rows);
+    if (rows == NULL) return log_page_no_memory(err);
+    for (uint32_t i = 0; i < picked->count; i++) {
+        uint32_t row = log_picked_row(picked, i);
+
+        rows[n] = row;
+        n += may[log_text_template(text, row)];
+    }
+    picked->rows = rows;
+    picked->count = n;
+    return ERR_OK;
+}
+
+static bool line_has(Str line, const LogNeedle *needle) {
+    if (needle->fold_case) return true;
+    for (size_t i = 0; i < needle->count; i++) {
+        Str any = needle->any[i];
+
+        if (any.len == 0 ||
+            (line.len >= any.len && memmem(line.ptr, line.len, any.ptr, any.len) != NULL))
+            return true;
+    }
+    return false;
+}
+
+/* Leaves the rows out whose lines don't hold what they must. */
+static ErrCode pick_lines(LogDecoder *d, const LogFilter *filter, Str *lines, LogPicked *picked,
+                          Error *err) {
+    uint32_t *rows = arena_alloc(d->arena, ((size_t)picked->count + 1) * sizeof *rows);
+    uint32_t n = 0;
+
+    if (rows == NULL) return log_page_no_memory(err);
+    for (uint32_t i = 0; i < picked->count; i++) {
+        bool has = true;
+
+        for (size_t k = 0; has && k < filter->needle_count; k++)
+            has = line_has(lines[i], &filter->needles[k]);
+        rows[n] = log_picked_row(picked, i);
+        lines[n] = lines[i];
+        n += has;
+    }
+    picked->rows = rows;
+    picked->count = n;
+    return ERR_OK;
+}
+
+static ErrCode take_lines(LogDecoder *d, const LogPageColumns *page, const LogPageRead *read,
+                          const int64_t *times, LogPicked *picked, LogView *view, Error *err) {
+    bool filtered = read->filter != NULL && read->filter->needle_count > 0, found = false;
+    bool lengths_too = (read->columns & LOG_LENGTHS) != 0;
+    uint32_t *lengths = NULL;
+    Str *lines = NULL;
+    LogText text = {0};
+
+    if (!filtered && (read->columns & (LOG_LINES | LOG_LENGTHS)) == 0) return ERR_OK;
+    TRY(log_text_open(d, page, 0, &text, &found, err));
+    if (found && filtered) TRY(pick_rows(d, &text, read->filter, picked, err));
+    if ((read->columns & LOG_LINES) != 0) {
+        lines = arena_alloc(d->arena, ((size_t)picked->count + 1) * sizeof *lines);
+        if (lines == NULL) return log_page_no_memory(err);
+        if (found)
+            TRY(log_text_rows(&text, picked, times, read->first, lines, NULL, err));
+        else
+            TRY(take_strings(d, page, LOG_COLUMN_LENGTHS, LOG_COLUMN_LINES, picked, &lines, err));
+        if (filtered) TRY(pick_lines(d, read->filter, lines, picked, err));
+        view->lines = lines;
+    }
+    if (lengths_too && found) {
+        lengths = arena_alloc(d->arena, ((size_t)picked->count + 1) * sizeof *lengths);
+        if (lengths == NULL) return log_page_no_memory(err);
+        TRY(log_text_rows(&text, picked, times, read->first, NULL, lengths, err));
+    } else if (lengths_too) {
+        TRY(take_lengths(d, page, picked, &lengths, err));
+    }
+    view->lengths = lengths;
+    view->count = picked->count;
+    return ERR_OK;
+}
+
+static ErrCode take_metadata(LogDecoder *d, const LogPageColumns *page, const LogPageRead *read,
+                             const int64_t *times, const LogPicked *picked, LogView *view,
+                             Error *err) {
+    Str *list = NULL;
+    bool found = false;
+    LogText text = {0};
+
+    TRY(log_text_open(d, page, LOG_COLUMN_OF_METADATA, &text, &found, err));
+    if (found) {
+        list = arena_alloc(d->arena, ((size_t)picked->count + 1) * sizeof *list);
+        if (list == NULL) return log_page_no_memory(err);
+        TRY(log_text_rows(&text, picked, times, read->first, list, NULL, err));
+    } else if (log_column_find(page, LOG_COLUMN_METADATA) != NULL) {
+        TRY(take_strings(d, page, LOG_COLUMN_METADATA_LENGTHS, LOG_COLUMN_METADATA, picked, &list,
+                         err));
+    }
+    view->metadata = list;
+    return ERR_OK;
+}
+
+static ErrCode pick_times(LogDecoder *d, const LogPageRead *read, const int64_t *times,
+                          const LogPicked *picked, LogView *view, Error *err) {
+    int64_t *list = arena_alloc(d->arena, ((size_t)picked->count + 1) * sizeof *list);
+
+    if (list == NULL) return log_page_no_memory(err);
+    for (uint32_t i = 0; i < picked->count; i++) list[i] = times[picked->rows[i] - read->first];
+    view->times_ns = list;
+    view->count = picked->count;
     return ERR_OK;
 }
 
@@ -228,34 +343,23 @@ ErrCode log_page_decode(LogDecoder *d, Str bytes, const LogPageRead *read, LogVi
                         Error *err) {
     LogView view = {0};
     int64_t *times = NULL;
-    uint32_t *lengths = NULL;
-    Picked picked = {0};
-    Page page = {0};
-    Str *list = NULL;
+    LogPicked picked = {0};
+    LogPageColumns page = {0};
 
-    TRY(open_page(d, bytes, read->rows, &page, err));
+    TRY(log_page_open(d, bytes, read->rows, &page, err));
     if (read->first > page.rows || read->count > page.rows - read->first)
-        return corrupt(err, "a piece outside of it");
+        return log_page_corrupt(err, "a piece outside of it");
     TRY(take_times(d, &page, read, &times, &picked, err));
-    view.times_ns = times;
+    view.times_ns = times + (picked.first - read->first);
     view.count = picked.count;
     if (view.count == 0) {
         *out = view;
         return ERR_OK;
     }
-    if ((read->columns & LOG_LINES) != 0) {
-        TRY(take_strings(d, &page, LOG_COLUMN_LENGTHS, LOG_COLUMN_LINES, &picked, &list, err));
-        view.lines = list;
-    }
-    if ((read->columns & LOG_METADATA) != 0 && find_column(&page, LOG_COLUMN_METADATA) != NULL) {
-        TRY(take_strings(d, &page, LOG_COLUMN_METADATA_LENGTHS, LOG_COLUMN_METADATA, &picked, &list,
-                         err));
-        view.metadata = list;
-    }
-    if ((read->columns & LOG_LENGTHS) != 0) {
-        TRY(take_lengths(d, &page, &picked, &lengths, err));
-        view.lengths = lengths;
-    }
+    TRY(take_lines(d, &page, read, times, &picked, &view, err));
+    if ((read->columns & LOG_METADATA) != 0)
+        TRY(take_metadata(d, &page, read, times, &picked, &view, err));
+    if (picked.rows != NULL) TRY(pick_times(d, read, times, &picked, &view, err));
     *out = view;
     return ERR_OK;
 }

@@ -17,6 +17,7 @@ enum {
     LOG_ROW_BYTES = 16,             /* what an entry counts besides its bytes */
     LOG_COLUMN_RAW_MAX = 24 << 20,  /* nothing larger is believed */
     LOG_COLUMNS_MAX = 8192,
+    LOG_PAGE_ROWS_MAX = 64 << 10,
 };
 
 /* Never renumber. */
@@ -26,23 +27,70 @@ typedef enum LogColumnKind {
     LOG_COLUMN_LINES = 3,   /* one behind the other */
     LOG_COLUMN_METADATA_LENGTHS = 4,
     LOG_COLUMN_METADATA = 5,
+    /* In the place of lengths and text; of metadata 8 more. */
+    LOG_COLUMN_TEMPLATES = 16,
+    LOG_COLUMN_TEMPLATE_OF = 17, /* by entry */
+    LOG_COLUMN_VARIABLE = 18,    /* one of each, in order of their numbers */
 } LogColumnKind;
+enum { LOG_COLUMN_OF_METADATA = 8 };
+
+/* What a column of variables begins with: type, parameter, one of these, how many there are. */
+typedef enum LogVarCodec {
+    LOG_VAR_CODEC_INTS = 1,
+    LOG_VAR_CODEC_BYTES = 2, /* as many each as the type says */
+    LOG_VAR_CODEC_FEW = 3,   /* distinct integers, then a byte each that says which */
+    LOG_VAR_CODEC_WORDS = 4, /* a byte for each length, then the words */
+} LogVarCodec;
 
 /* ---------- writing ---------- */
+
+/* log_text_write.c: one page's lines in templates. */
+typedef struct LogTemplater LogTemplater;
+LogTemplater *log_templater_new(void); /* NULL: out of memory */
+void log_templater_free(LogTemplater *templater);
+/* Takes the lines apart. False: not worth it, or out of memory. */
+MUST_USE bool log_templater_fill(LogTemplater *templater, const Str *lines, const int64_t *times_ns,
+                                 size_t count);
+/* Hands out one column after the other, with the level to compress it at (0: not at all). False: no
+ * more. `column` is empty before. */
+MUST_USE bool log_templater_next(LogTemplater *templater, Buf *column, uint8_t *kind, int *level);
+/* Integers in chunks: the bytes of each, then all of them. */
+void log_ints_put(const int64_t *v, size_t count, Buf *out);
 
 typedef struct LogEncoder LogEncoder;
 LogEncoder *log_encoder_new(void); /* NULL: out of memory */
 void log_encoder_free(LogEncoder *encoder);
-/* Replaces what `out` holds by a page of 1 to UINT32_MAX rows, in any order of times. False: out of
- * memory. */
+/* Replaces what `out` holds by a page of 1 to LOG_PAGE_ROWS_MAX rows, in any order of times. False:
+ * out of memory. */
 MUST_USE bool log_page_encode(LogEncoder *encoder, const LogRows *rows, Buf *out);
 
 /* ---------- reading ---------- */
 
+typedef struct LogColumn {
+    Str stored;
+    uint32_t raw;
+    uint8_t kind;
+} LogColumn;
+
+typedef struct LogPageColumns {
+    const LogColumn *columns;
+    size_t count;
+    uint32_t rows;
+} LogPageColumns;
+
+/* The rows that are wanted, by number in the page, ascending. */
+typedef struct LogPicked {
+    uint32_t *rows; /* NULL: all of [first, first + count) */
+    uint32_t first;
+    uint32_t count;
+} LogPicked;
+static inline uint32_t log_picked_row(const LogPicked *p, uint32_t i) {
+    return p->rows == NULL ? p->first + i : p->rows[i];
+}
+
 struct LogDecoder {
     Arena *arena; /* of the page at hand */
     ZSTD_DCtx *zstd;
-    struct CacheEntry *pinned; /* what the page at hand lies in, or NULL */
 };
 
 /* What is wanted of a page. */
@@ -62,3 +110,51 @@ MUST_USE ErrCode log_page_decode(LogDecoder *decoder, Str page, const LogPageRea
 /* The same of a head's bytes; of `read` the range and the columns count. Lines are in `bytes`. */
 MUST_USE ErrCode log_head_decode(LogDecoder *decoder, Str bytes, uint32_t count,
                                  const LogPageRead *read, LogView *out, Error *err);
+
+/* ---------- columns ---------- */
+
+ErrCode log_page_corrupt(Error *err, const char *what);
+ErrCode log_page_no_memory(Error *err);
+MUST_USE ErrCode log_page_open(LogDecoder *decoder, Str bytes, uint32_t rows, LogPageColumns *out,
+                               Error *err);
+const LogColumn *log_column_find(const LogPageColumns *page, unsigned kind); /* NULL: none */
+MUST_USE ErrCode log_column_inflate(LogDecoder *decoder, const LogColumn *column, Str *raw,
+                                    Error *err);
+/* Takes integers [first, first + count) of `rows` off `r`; others' chunks are passed over. */
+MUST_USE ErrCode log_ints_take(LogDecoder *decoder, Reader *r, uint32_t rows, uint32_t first,
+                               uint32_t count, int64_t **out, Error *err);
+
+/* ---------- templates: log_text_read.c ---------- */
+
+typedef struct LogTemplate {
+    Str text;
+    const uint8_t *slots; /* u16 column of each variable */
+    uint32_t slot_count;
+    const struct LogTemplatePart *parts; /* made when it is used */
+    uint32_t part_count;
+} LogTemplate;
+
+typedef struct LogText {
+    LogDecoder *decoder;
+    LogTemplate *templates;
+    uint32_t template_count;
+    uint32_t rows;
+    const uint8_t *low; /* template of each row: low bytes, high bytes or NULL */
+    const uint8_t *high;
+    struct LogVarData *vars;
+    uint32_t var_count;
+} LogText;
+static inline uint32_t log_text_template(const LogText *text, uint32_t row) {
+    return text->low[row] | (text->high == NULL ? 0u : (uint32_t)text->high[row] << 8);
+}
+
+/* `add` is 0 for lines, LOG_COLUMN_OF_METADATA. *found is false when there are no templates. */
+MUST_USE ErrCode log_text_open(LogDecoder *decoder, const LogPageColumns *page, unsigned add,
+                               LogText *out, bool *found, Error *err);
+/* times[row - times_first] for each row picked. `lines` or `lengths` may be NULL. */
+MUST_USE ErrCode log_text_rows(LogText *text, const LogPicked *picked, const int64_t *times,
+                               uint32_t times_first, Str *lines, uint32_t *lengths, Error *err);
+/* Which templates a line with this needle may have: out[template_count]. */
+void log_text_match(const LogText *text, const LogNeedle *needle, bool *out);
+MUST_USE ErrCode log_text_patterns(const LogText *text, uint32_t first, uint32_t count,
+                                   Arena *arena, LogPattern **out, size_t *out_count, Error *err);

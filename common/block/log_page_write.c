@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/block/ints.h"
 #include "common/block/log_page.h"
 
 enum {
@@ -14,6 +13,7 @@ enum {
 
 struct LogEncoder {
     ZSTD_CCtx *zstd;
+    LogTemplater *templater;
     Buf directory;
     Buf body;
     Buf column; /* the one being made */
@@ -28,7 +28,8 @@ LogEncoder *log_encoder_new(void) {
     buf_init(&e->body, 0);
     buf_init(&e->column, 0);
     e->zstd = ZSTD_createCCtx();
-    if (e->zstd != NULL) return e;
+    e->templater = log_templater_new();
+    if (e->zstd != NULL && e->templater != NULL) return e;
     log_encoder_free(e);
     return NULL;
 }
@@ -36,6 +37,7 @@ LogEncoder *log_encoder_new(void) {
 void log_encoder_free(LogEncoder *e) {
     if (e == NULL) return;
     ZSTD_freeCCtx(e->zstd);
+    log_templater_free(e->templater);
     buf_done(&e->directory);
     buf_done(&e->body);
     buf_done(&e->column);
@@ -66,29 +68,24 @@ static void put_column(LogEncoder *e, LogColumnKind kind, int level) {
     e->columns++;
 }
 
-/* Integers in chunks: the bytes of each, then all of them. */
 static void put_ints(LogEncoder *e, LogColumnKind kind, const int64_t *v, size_t count) {
-    uint8_t chunk[64 + COLUMN_ITEMS_MAX * 10];
-    CLEANUP_IN_PLACE(buf_done) Buf chunks;
-
-    buf_init(&chunks, 0);
-    for (size_t at = 0; at < count; at += COLUMN_ITEMS_MAX) {
-        size_t n = MIN(count - at, (size_t)COLUMN_ITEMS_MAX);
-        size_t bytes = ints_encode(v + at, n, (IntsTag){0}, chunk);
-
-        buf_append_varint(&e->column, bytes);
-        buf_append(&chunks, chunk, bytes);
-    }
-    buf_append_str(&e->column, buf_str(&chunks));
-    if (buf_failed(&chunks)) e->column.failed = true;
+    log_ints_put(v, count, &e->column);
     put_column(e, kind, 0);
 }
 
-/* Strings as their lengths and themselves. */
+/* Strings in templates, or as their lengths and themselves. */
 static bool put_strings(LogEncoder *e, LogColumnKind lengths, LogColumnKind text, const Str *list,
-                        size_t count) {
-    int64_t *n = calloc(count + 1, sizeof *n);
+                        const int64_t *times_ns, size_t count) {
+    uint8_t kind, add = text == LOG_COLUMN_METADATA ? LOG_COLUMN_OF_METADATA : 0;
+    int64_t *n;
+    int level;
 
+    if (log_templater_fill(e->templater, list, times_ns, count)) {
+        while (log_templater_next(e->templater, &e->column, &kind, &level))
+            put_column(e, (LogColumnKind)(kind + add), level);
+        return true;
+    }
+    n = calloc(count + 1, sizeof *n);
     if (n == NULL) return false;
     for (size_t i = 0; i < count; i++) n[i] = (int64_t)list[i].len;
     put_ints(e, lengths, n, count);
@@ -111,10 +108,11 @@ bool log_page_encode(LogEncoder *e, const LogRows *rows, Buf *out) {
     buf_clear(&e->column);
     e->columns = 0;
     put_ints(e, LOG_COLUMN_TIMES, rows->times_ns, rows->count);
-    if (!put_strings(e, LOG_COLUMN_LENGTHS, LOG_COLUMN_LINES, rows->lines, rows->count))
+    if (!put_strings(e, LOG_COLUMN_LENGTHS, LOG_COLUMN_LINES, rows->lines, rows->times_ns,
+                     rows->count))
         return false;
     if (any_metadata(rows) && !put_strings(e, LOG_COLUMN_METADATA_LENGTHS, LOG_COLUMN_METADATA,
-                                           rows->metadata, rows->count))
+                                           rows->metadata, rows->times_ns, rows->count))
         return false;
     buf_clear(out);
     buf_append_byte(out, LOG_PAGE_CODEC);

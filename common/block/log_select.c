@@ -244,12 +244,21 @@ ErrCode log_page_read(LogDecoder *d, const LogsSelection *selection, const LogPa
 
 ErrCode log_page_patterns(LogDecoder *d, const LogsSelection *selection, const LogPage *page,
                           Arena *arena, LogPattern **out, size_t *count, Error *err) {
-    (void)selection;
-    (void)page;
-    (void)arena;
-    (void)d;
-    (void)err;
+    const LogSource *source = selection->source;
+    LogPageColumns columns = {0};
+    bool found = false;
+    LogText text = {0};
+    Str bytes;
+
     *out = NULL;
     *count = 0;
-    return ERR_OK;
+    arena_reset(d->arena);
+    if (page->kind == LOG_PAGE_HEAD) return ERR_OK;
+    TRY(check_page(selection, page, err));
+    TRY(get_page(d, source, page->page, &bytes, err));
+    TRY(log_page_open(d, bytes, source->reader.logs->page_rows[page->page], &columns, err));
+    TRY(log_text_open(d, &columns, 0, &text, &found, err));
+    if (!found) return ERR_OK;
+    return log_text_patterns(&text, source->reader.logs->pieces[page->piece].first_row,
+                             source->reader.logs->pieces[page->piece].rows, arena, out, count, err);
 }
