@@ -4,10 +4,12 @@
  * replay.
  *
  *     ingest_bench BODIES.BIN DIR [LANES] [pwrite]
+ *     ingest_bench BODIES.BIN DIR logs [LANES] [pwrite]
  *
  * BODIES.BIN as decode_bench has it; bench/load makes it: load gen-metrics -series 100000 -scrapes
- * 60. DIR gets the write-ahead log and should be on the disk that matters. Four requests are in
- * flight, as from four connections.
+ * 60, or, for logs, load gen-logs -bytes 1000000000. Logs are flushed as they are in production.
+ * DIR gets the write-ahead log and should be on the disk that matters. Four requests are in flight,
+ * as from four connections.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -22,6 +24,7 @@
 #include "common/base/log.h"
 #include "common/base/telemetry.h"
 #include "gateway/buffers.h"
+#include "gateway/loki/decode.h"
 #include "gateway/prom/decode.h"
 #include "ingester/ingester.h"
 
@@ -32,6 +35,7 @@ typedef struct Slot {
     char *body;
     bool busy;
     Rows rows;
+    Streams streams;
 } Slot;
 
 typedef struct Bench {
@@ -40,7 +44,8 @@ typedef struct Bench {
     Slot slots[SLOTS];
     Buffers *buffers;
     Ingester *ingester;
-    uint64_t samples;
+    uint64_t samples; /* or lines */
+    uint64_t line_bytes;
     uint64_t decode_ns;
 } Bench;
 
@@ -78,7 +83,7 @@ static void done(void *context, const AppendResult *result) {
     check(result->code, &result->first);
     pthread_mutex_lock(&bench.lock);
     slot->busy = false;
-    bench.samples += result->samples;
+    bench.samples += result->samples + result->entries;
     pthread_cond_signal(&bench.wake);
     pthread_mutex_unlock(&bench.lock);
 }
@@ -97,29 +102,48 @@ static Slot *take_slot(void) {
     return slot;
 }
 
-static void send_body(Str sent, const RowsOptions *options) {
-    Slot *slot = take_slot();
-    uint64_t start = clock_thread_cpu_ns();
+static Str inflate(Slot *slot, Str sent) {
     size_t size = 0;
-    Error err = {0};
 
     if (slot->body != NULL) buffers_give(bench.buffers, slot->body);
     arena_reset(slot->arena);
     if (snappy_uncompressed_length(sent.ptr, sent.len, &size) != SNAPPY_OK) abort();
     slot->body = buffers_take(bench.buffers, size);
     if (snappy_uncompress(sent.ptr, sent.len, slot->body, &size) != SNAPPY_OK) abort();
+    return (Str){slot->body, size};
+}
+
+static void send_metrics(Str sent, const void *options) {
+    Slot *slot = take_slot();
+    uint64_t start = clock_thread_cpu_ns();
+    Str body = inflate(slot, sent);
+    Error err = {0};
+
     rows_init(&slot->rows, options, slot->arena);
-    check(prom_decode_v1(&slot->rows, (Str){slot->body, size}, &err), &err);
+    check(prom_decode_v1(&slot->rows, body, &err), &err);
     bench.decode_ns += clock_thread_cpu_ns() - start;
     ingester_append_metrics(bench.ingester, &slot->rows.batch, done, slot);
 }
 
-static void send_all(Str file, const RowsOptions *options) {
+static void send_logs(Str sent, const void *options) {
+    Slot *slot = take_slot();
+    uint64_t start = clock_thread_cpu_ns();
+    Str body = inflate(slot, sent);
+    Error err = {0};
+
+    streams_init(&slot->streams, options, slot->arena);
+    check(loki_decode_proto(&slot->streams, body, &err), &err);
+    bench.decode_ns += clock_thread_cpu_ns() - start;
+    bench.line_bytes += slot->streams.batch.bytes;
+    ingester_append_logs(bench.ingester, &slot->streams.batch, done, slot);
+}
+
+static void send_all(Str file, void (*send)(Str sent, const void *options), const void *options) {
     for (size_t at = 0; at + 16 <= file.len;) {
         uint32_t head[4];
 
         memcpy(head, file.ptr + at, sizeof head);
-        send_body(str_slice(file, at + 16, head[3]), options);
+        send(str_slice(file, at + 16, head[3]), options);
         at += 16 + head[3];
     }
     pthread_mutex_lock(&bench.lock);
@@ -185,46 +209,45 @@ static Str map_file(const char *path) {
     return (Str){bytes, (size_t)info.st_size};
 }
 
-int main(int argc, char **argv) {
-    static Budget heads, background;
-    Str file = argc > 2 ? map_file(argv[1]) : (Str){0};
-    Store *store = store_new(store_driver_memory());
-    IngesterOptions options = {.dir = str_of(argv[argc > 2 ? 2 : 0]),
-                               .lanes = argc > 3 ? (unsigned)atoi(argv[3]) : 0,
-                               .store = store,
-                               .heads = &heads,
-                               .background = &background,
-                               .clock = clock_system(),
-                               .wal_io_uring = argc <= 4,
-                               .flush_bytes = GIB(8)};
-    RowsOptions rows = {.tenant = STR("anonymous"), .now_ms = clock_now_ms(clock_system())};
-    TenantLimits limits = {.future_ms_max = -1};
-    uint64_t memory, cpu, wall;
-    Counter *logged = telemetry_counter("moraine_wal_written_bytes_total", "", "");
-    Counter *syncs = telemetry_counter("moraine_wal_syncs_total", "", "");
+static Counter *logged, *syncs;
+
+static void open_ingester(const IngesterOptions *options) {
     Error err = {0};
 
-    if (argc < 3) {
-        fprintf(stderr, "usage: ingest_bench BODIES.BIN DIR [LANES] [pwrite]\n");
-        return 2;
-    }
-    log_set_level(LOG_LEVEL_WARN);
-    budget_init(&heads, "heads", 0, NULL);
-    budget_init(&background, "background", 0, NULL);
-    check(manifest_open(store, clock_system(), &options.manifest, &err), &err);
-    options.tenants = tenants_new(&limits, true);
-    check(pool_new("background", 2, 100, &options.background_pool, &err), &err);
-    check(ingester_open(&options, &bench.ingester, &err), &err);
+    check(ingester_open(options, &bench.ingester, &err), &err);
     bench.buffers = buffers_new(MIB(16), NULL);
     for (unsigned i = 0; i < SLOTS; i++) bench.slots[i].arena = arena_new(0, NULL);
-    rows.limits = &limits;
-    rows.series_seed = ingester_series_seed(bench.ingester);
-    rows.known = known_new(MIB(64), NULL);
+    logged = telemetry_counter("moraine_wal_written_bytes_total", "", "");
+    syncs = telemetry_counter("moraine_wal_syncs_total", "", "");
+}
 
+static void time_replay(const IngesterOptions *options) {
+    uint64_t wall, cpu = cpu_ns();
+    Error err = {0};
+
+    ingester_close(bench.ingester, false);
+    wall = clock_monotonic_ns(clock_system());
+    check(ingester_open(options, &bench.ingester, &err), &err);
+    printf("replay: %.0f ms, %.2f CPU s with flushes\n",
+           (double)(clock_monotonic_ns(clock_system()) - wall) / 1e6,
+           (double)(cpu_ns() - cpu) / 1e9);
+    ingester_close(bench.ingester, false);
+}
+
+static void bench_metrics(Str file, IngesterOptions *options, const TenantLimits *limits) {
+    RowsOptions rows = {.tenant = STR("anonymous"),
+                        .now_ms = clock_now_ms(clock_system()),
+                        .limits = limits,
+                        .known = known_new(MIB(64), NULL)};
+    uint64_t memory, cpu, wall;
+
+    options->flush_bytes = GIB(8);
+    open_ingester(options);
+    rows.series_seed = ingester_series_seed(bench.ingester);
     memory = anonymous_bytes();
     cpu = cpu_ns();
     wall = clock_monotonic_ns(clock_system());
-    send_all(file, &rows);
+    send_all(file, send_metrics, &rows);
     cpu = cpu_ns() - cpu - bench.decode_ns;
     wall = clock_monotonic_ns(clock_system()) - wall;
 
@@ -234,17 +257,97 @@ int main(int argc, char **argv) {
            "%.2f s\n",
            n, series, (double)cpu / n, (double)bench.decode_ns / n, (double)wall / 1e9);
     printf("memory a series: %.0f bytes in heads, %.0f anonymous (with known series, bodies)\n",
-           (double)budget_used(&heads) / series, (double)(anonymous_bytes() - memory) / series);
+           (double)budget_used(options->heads) / series,
+           (double)(anonymous_bytes() - memory) / series);
     printf("log: %.1f bytes a sample, %.0f samples a sync\n", (double)logged->value / n,
            n / (double)syncs->value);
     time_selects();
     time_flush();
+    send_all(file, send_metrics, &rows);
+    time_replay(options);
+}
 
-    send_all(file, &rows);
-    ingester_close(bench.ingester, false);
+/* Twice: with heads that hold all of it, so that the way into log and head is seen alone, then as
+ * in production, flushing as it goes. */
+static void bench_logs(Str file, IngesterOptions *options, const TenantLimits *limits, bool alone) {
+    StreamsOptions streams = {.tenant = STR("anonymous"),
+                              .limits = limits,
+                              .now_ns = clock_now_ms(clock_system()) * 1000000};
+    uint64_t cpu, wall, log_bytes, sync_count;
+    Error err = {0};
+
+    options->flush_bytes = GIB(8);
+    options->flush_log_bytes = alone ? GIB(8) : 0;
+    open_ingester(options);
+    streams.stream_seed = ingester_series_seed(bench.ingester);
+    bench.samples = bench.decode_ns = bench.line_bytes = 0;
+    log_bytes = logged->value;
+    sync_count = syncs->value;
+    cpu = cpu_ns();
     wall = clock_monotonic_ns(clock_system());
-    check(ingester_open(&options, &bench.ingester, &err), &err);
-    printf("replay: %.0f ms\n", (double)(clock_monotonic_ns(clock_system()) - wall) / 1e6);
-    ingester_close(bench.ingester, false);
+    send_all(file, send_logs, &streams);
+    double held = (double)budget_used(options->heads);
+    if (!alone) check(ingester_flush(bench.ingester, &err), &err);
+    cpu = cpu_ns() - cpu - bench.decode_ns;
+    wall = clock_monotonic_ns(clock_system()) - wall;
+
+    double n = (double)bench.samples, bytes = (double)bench.line_bytes;
+    printf("%s: %.0f lines, %.0f MB of %.0f streams: %.0f ns CPU a line, %.2f CPU s a GB without "
+           "decoding (that is %.2f), %.2f s, %.0f MB/s\n",
+           alone ? "log and heads" : "flushed, too", n, bytes / 1e6,
+           (double)ingester_active_streams(bench.ingester, STR("anonymous")), (double)cpu / n,
+           (double)cpu / bytes, (double)bench.decode_ns / bytes, (double)wall / 1e9,
+           bytes / 1e6 / ((double)wall / 1e9));
+    printf(
+        "heads: %.3f bytes a byte at the end, %.0f MiB at most; log: %.3f bytes a byte, %.0f KiB "
+        "a sync; anonymous memory %.0f MiB\n",
+        held / bytes, (double)options->heads->peak / (1 << 20),
+        (double)(logged->value - log_bytes) / bytes,
+        (double)(logged->value - log_bytes) / 1024 / (double)(syncs->value - sync_count),
+        (double)anonymous_bytes() / (1 << 20));
+    if (alone) {
+        check(ingester_flush(bench.ingester, &err), &err);
+        ingester_close(bench.ingester, false);
+        options->heads->peak = 0;
+    } else {
+        printf("stored: %.3f bytes a byte\n",
+               (double)telemetry_counter("moraine_flush_bytes_total", "", "")->value / bytes / 2);
+        time_replay(options);
+    }
+}
+
+int main(int argc, char **argv) {
+    static Budget heads, background;
+    Str file = argc > 2 ? map_file(argv[1]) : (Str){0};
+    bool logs = argc > 3 && strcmp(argv[3], "logs") == 0;
+    int lanes = logs ? 4 : 3;
+    Store *store = store_new(store_driver_memory());
+    IngesterOptions options = {.dir = str_of(argv[argc > 2 ? 2 : 0]),
+                               .lanes = argc > lanes ? (unsigned)atoi(argv[lanes]) : 0,
+                               .store = store,
+                               .heads = &heads,
+                               .background = &background,
+                               .clock = clock_system(),
+                               .wal_io_uring = argc <= lanes + 1};
+    TenantLimits limits = {.future_ms_max = -1, .log_service_name = true, .log_levels = true};
+    Error err = {0};
+
+    if (argc < 3) {
+        fprintf(stderr, "usage: ingest_bench BODIES.BIN DIR [LANES] [pwrite]\n"
+                        "       ingest_bench BODIES.BIN DIR logs [LANES] [pwrite]\n");
+        return 2;
+    }
+    log_set_level(LOG_LEVEL_WARN);
+    budget_init(&heads, "heads", 0, NULL);
+    budget_init(&background, "background", 0, NULL);
+    check(manifest_open(store, clock_system(), &options.manifest, &err), &err);
+    options.tenants = tenants_new(&limits, true);
+    check(pool_new("background", 2, 100, &options.background_pool, &err), &err);
+    if (!logs) {
+        bench_metrics(file, &options, &limits);
+        return 0;
+    }
+    bench_logs(file, &options, &limits, true);
+    bench_logs(file, &options, &limits, false);
     return 0;
 }
