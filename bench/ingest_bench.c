@@ -215,8 +215,9 @@ static void open_ingester(const IngesterOptions *options) {
     Error err = {0};
 
     check(ingester_open(options, &bench.ingester, &err), &err);
-    bench.buffers = buffers_new(MIB(16), NULL);
-    for (unsigned i = 0; i < SLOTS; i++) bench.slots[i].arena = arena_new(0, NULL);
+    if (bench.buffers == NULL) bench.buffers = buffers_new(MIB(16), NULL);
+    for (unsigned i = 0; i < SLOTS; i++)
+        if (bench.slots[i].arena == NULL) bench.slots[i].arena = arena_new(0, NULL);
     logged = telemetry_counter("moraine_wal_written_bytes_total", "", "");
     syncs = telemetry_counter("moraine_wal_syncs_total", "", "");
 }
@@ -305,6 +306,7 @@ static void bench_logs(Str file, IngesterOptions *options, const TenantLimits *l
         (double)(logged->value - log_bytes) / bytes,
         (double)(logged->value - log_bytes) / 1024 / (double)(syncs->value - sync_count),
         (double)anonymous_bytes() / (1 << 20));
+    fflush(stdout);
     if (alone) {
         check(ingester_flush(bench.ingester, &err), &err);
         ingester_close(bench.ingester, false);
