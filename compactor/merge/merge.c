@@ -2,32 +2,21 @@
  * merge.c: a k-way merge over cursors. Sources are few, so the smallest is found by looking at all.
  * Where several hold the same instant of a series, the oldest object's sample is kept.
  */
-#include "compactor/merge/merge.h"
+#include "compactor/merge/internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct Source {
+struct Source {
     BlockCursor *cursor;
     LabelPairs labels;
     ChunkSamples samples;
     const SelectedExemplar *exemplars;
     size_t exemplar_count;
     bool more;
-} Source;
+};
 
-typedef struct Merge {
-    const MergeIo *io;
-    const MergeJob *job;
-    const ManifestEntry *failed; /* the source that could not be read */
-    Source *sources;
-    size_t count;
-    Arena *series; /* reset with each series */
-    BlockWriter *writer;
-    uint64_t written;
-} Merge;
-
-static ErrCode out_of_memory(Error *err) {
+ErrCode merge_out_of_memory(Error *err) {
     return error_set(err, ERR_LIMIT, "compactor: the budget for background work is used up");
 }
 
@@ -111,7 +100,7 @@ static ErrCode join_samples(Arena *arena, const ChunkSamples *from, size_t count
     const NativeHistogram **kept = arena_alloc(arena, (histograms + 1) * sizeof *kept);
 
     if (at == NULL || times == NULL || values == NULL || histogram_times == NULL || kept == NULL)
-        return out_of_memory(err);
+        return merge_out_of_memory(err);
     floats = histograms = 0;
     while (next_instant(from, at, count, &time)) {
         bool taken = false;
@@ -155,7 +144,7 @@ static ErrCode write_exemplars(Merge *merge, Source *const *same, size_t count, 
     for (size_t s = 0; s < count; s++) total += same[s]->exemplar_count;
     if (total == 0) return ERR_OK;
     all = ARENA_ARRAY(merge->series, SelectedExemplar, total);
-    if (all == NULL) return out_of_memory(err);
+    if (all == NULL) return merge_out_of_memory(err);
     for (size_t s = 0; s < count; s++)
         for (size_t e = 0; e < same[s]->exemplar_count; e++)
             if (same[s]->exemplars[e].time_ms >= merge->job->keep_from_ms)
@@ -178,7 +167,7 @@ static ErrCode write_series(Merge *merge, Source *const *same, size_t count, Err
     ChunkSamples *kept = ARENA_ARRAY(merge->series, ChunkSamples, count);
     ChunkSamples joined;
 
-    if (kept == NULL) return out_of_memory(err);
+    if (kept == NULL) return merge_out_of_memory(err);
     for (size_t s = 0; s < count; s++)
         kept[s] = without_expired(&same[s]->samples, merge->job->keep_from_ms);
     if (count == 1)
@@ -200,7 +189,7 @@ static ErrCode merge_series(Merge *merge, Error *err) {
 
         arena_reset(merge->series);
         same = ARENA_ARRAY(merge->series, Source *, merge->count);
-        if (same == NULL) return out_of_memory(err);
+        if (same == NULL) return merge_out_of_memory(err);
         for (size_t s = 0; s < merge->count; s++) {
             Source *source = &merge->sources[s];
             int order;
@@ -253,7 +242,7 @@ static ErrCode merge_metadata(Merge *merge, Arena *arena, Error *err) {
             return err->code;
         }
         all = arena_grow(arena, all, used * sizeof *all, (used + count + 1) * sizeof *all);
-        if (all == NULL) return out_of_memory(err);
+        if (all == NULL) return merge_out_of_memory(err);
         if (count > 0) memcpy(all + used, items, count * sizeof *all);
         used += count;
     }
@@ -272,7 +261,7 @@ static ErrCode merge_metadata(Merge *merge, Arena *arena, Error *err) {
 
 static ErrCode open_sources(Merge *merge, Arena *arena, Error *err) {
     merge->sources = ARENA_ARRAY(arena, Source, merge->job->source_count);
-    if (merge->sources == NULL) return out_of_memory(err);
+    if (merge->sources == NULL) return merge_out_of_memory(err);
     for (size_t s = 0; s < merge->job->source_count; s++) {
         const ManifestEntry *entry = merge->job->sources[s];
 
@@ -286,15 +275,26 @@ static ErrCode open_sources(Merge *merge, Arena *arena, Error *err) {
     return ERR_OK;
 }
 
-static ErrCode write_block(Merge *merge, Arena *arena, BlockSummary *out, Error *err) {
-    if (merge->job->signal != SIGNAL_METRICS)
-        return error_set(err, ERR_UNSUPPORTED, "%s cannot be merged by this release",
-                         signal_name(merge->job->signal));
+static ErrCode write_metrics(Merge *merge, Arena *arena, Error *err) {
     TRY(open_sources(merge, arena, err));
     TRY(block_metrics_begin(merge->writer, merge->job->tenant, err));
     TRY(merge_series(merge, err));
     TRY(merge_metadata(merge, arena, err));
-    TRY(block_metrics_end(merge->writer, err));
+    return block_metrics_end(merge->writer, err);
+}
+
+static ErrCode write_block(Merge *merge, Arena *arena, BlockSummary *out, Error *err) {
+    switch (merge->job->signal) {
+    case SIGNAL_METRICS:
+        TRY(write_metrics(merge, arena, err));
+        break;
+    case SIGNAL_LOGS:
+        TRY(merge_logs(merge, arena, err));
+        break;
+    default:
+        return error_set(err, ERR_UNSUPPORTED, "%s cannot be merged by this release",
+                         signal_name(merge->job->signal));
+    }
     return block_writer_finish(merge->writer, out, err);
 }
 
@@ -313,7 +313,7 @@ static ErrCode write_upload(Merge *merge, StoreUpload *upload, int64_t created_m
     ErrCode code;
 
     merge->writer = block_writer_new(arena, block_sink_upload(upload), created_ms);
-    code = merge->writer == NULL ? out_of_memory(err) : write_block(merge, arena, out, err);
+    code = merge->writer == NULL ? merge_out_of_memory(err) : write_block(merge, arena, out, err);
     for (size_t s = 0; s < merge->count; s++) block_cursor_close(merge->sources[s].cursor);
     if (code == ERR_OK && merge->written > 0) return store_upload_finish(upload, NULL, err);
     store_upload_abort(upload);
@@ -330,7 +330,7 @@ ErrCode merge_run(const MergeIo *io, const MergeJob *job, Str key, Arena *arena,
     ErrCode code;
 
     *ret_failed = NULL;
-    if (series == NULL) return out_of_memory(err);
+    if (series == NULL) return merge_out_of_memory(err);
     TRY(store_upload_begin(io->to, key, &upload, err));
     code = write_upload(&merge, upload, created_ms, arena, &summary, err);
     *ret_failed = merge.failed;

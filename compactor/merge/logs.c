@@ -1,0 +1,267 @@
+/*
+ * logs.c: streams of several objects, merged by time. Where only one source has entries for a while
+ * they are passed on as they lie in its page; where several have entries of one moment, those that
+ * are the same are written once.
+ */
+#include <string.h>
+
+#include "common/base/hash.h"
+#include "common/block/logs.h"
+#include "compactor/merge/internal.h"
+
+#define NS_PER_MS INT64_C(1000000)
+
+typedef struct LogPlace {
+    LogCursor *cursor;
+    LabelPairs labels;
+    bool more; /* streams */
+    LogRows rows;
+    size_t at;    /* in rows */
+    bool reading; /* the stream being written, and it has entries left */
+} LogPlace;
+
+/* Lines of one moment that were written, by hash: two that are the same have the same 128 bits. */
+typedef struct Moment {
+    Hash128 *lines;
+    size_t count;
+    size_t capacity; /* a power of two; open addressing */
+} Moment;
+
+typedef struct LogMerge {
+    Merge *merge;
+    LogPlace *places;
+    size_t count;
+    Moment moment;
+    Arena *arena; /* the moment's */
+} LogMerge;
+
+static ErrCode failed_at(LogMerge *logs, const LogPlace *place, ErrCode code) {
+    if (code != ERR_OK) logs->merge->failed = logs->merge->job->sources[place - logs->places];
+    return code;
+}
+
+static ErrCode next_stream(LogMerge *logs, LogPlace *place, Error *err) {
+    return failed_at(logs, place,
+                     log_cursor_stream(place->cursor, &place->labels, &place->more, err));
+}
+
+/* The next page with entries that are kept. */
+static ErrCode next_page(LogMerge *logs, LogPlace *place, Error *err) {
+    int64_t keep_from_ms = logs->merge->job->keep_from_ms, keep_from = INT64_MIN;
+
+    if (keep_from_ms != INT64_MIN && __builtin_mul_overflow(keep_from_ms, NS_PER_MS, &keep_from))
+        keep_from = keep_from_ms < 0 ? INT64_MIN : INT64_MAX;
+    do {
+        TRY(failed_at(logs, place,
+                      log_cursor_rows(place->cursor, &place->rows, &place->reading, err)));
+        place->at = 0;
+        while (place->reading && place->at < place->rows.count &&
+               place->rows.times_ns[place->at] < keep_from)
+            place->at++;
+    } while (place->reading && place->at == place->rows.count);
+    return ERR_OK;
+}
+
+static int64_t next_time(const LogPlace *place) {
+    return place->rows.times_ns[place->at];
+}
+
+static ErrCode write_rows(LogMerge *logs, const LogPlace *place, size_t count, Error *err) {
+    const LogRows *rows = &place->rows;
+    LogRows slice = {
+        .times_ns = rows->times_ns + place->at,
+        .lines = rows->lines + place->at,
+        .metadata = rows->metadata == NULL ? NULL : rows->metadata + place->at,
+        .count = count,
+    };
+
+    return block_logs_rows(logs->merge->writer, &slice, err);
+}
+
+/* ---------- entries of one moment ---------- */
+
+static bool same_hash(Hash128 a, Hash128 b) {
+    return memcmp(&a, &b, sizeof a) == 0;
+}
+
+static void put_hash(Moment *moment, Hash128 hash) {
+    size_t slot;
+
+    memcpy(&slot, &hash, sizeof slot);
+    for (slot &= moment->capacity - 1; !same_hash(moment->lines[slot], (Hash128){0});)
+        slot = (slot + 1) & (moment->capacity - 1);
+    moment->lines[slot] = hash;
+}
+
+/* Remembers the line; *known: it was there. */
+static ErrCode remember(LogMerge *logs, Str line, bool *known, Error *err) {
+    Moment *moment = &logs->moment;
+    Hash128 hash = hash_bytes_128(line.ptr, line.len, 0);
+    size_t slot;
+
+    if (moment->count * 2 >= moment->capacity) {
+        Moment grown = {.count = moment->count, .capacity = MAX(moment->capacity * 2, (size_t)64)};
+
+        grown.lines = ARENA_ARRAY(logs->arena, Hash128, grown.capacity);
+        if (grown.lines == NULL) return merge_out_of_memory(err);
+        for (size_t i = 0; i < moment->capacity; i++)
+            if (!same_hash(moment->lines[i], (Hash128){0})) put_hash(&grown, moment->lines[i]);
+        *moment = grown;
+    }
+    memcpy(&slot, &hash, sizeof slot);
+    for (slot &= moment->capacity - 1; !same_hash(moment->lines[slot], (Hash128){0});
+         slot = (slot + 1) & (moment->capacity - 1))
+        if (same_hash(moment->lines[slot], hash)) {
+            *known = true;
+            return ERR_OK;
+        }
+    *known = false;
+    moment->lines[slot] = hash;
+    moment->count++;
+    return ERR_OK;
+}
+
+/* All entries at `time`, the oldest source's first. */
+static ErrCode write_moment(LogMerge *logs, int64_t time, Error *err) {
+    arena_reset(logs->arena);
+    logs->moment = (Moment){0};
+    for (size_t s = 0; s < logs->count; s++) {
+        LogPlace *place = &logs->places[s];
+
+        while (place->reading && next_time(place) == time) {
+            bool known = false;
+
+            TRY(remember(logs, place->rows.lines[place->at], &known, err));
+            if (!known) TRY(write_rows(logs, place, 1, err));
+            if (++place->at == place->rows.count) TRY(next_page(logs, place, err));
+        }
+    }
+    return ERR_OK;
+}
+
+/* ---------- one stream ---------- */
+
+static size_t entries_before(const LogPlace *place, int64_t time) {
+    size_t low = place->at, high = place->rows.count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (place->rows.times_ns[middle] < time)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low - place->at;
+}
+
+/* The place that is next, and when the first of the others is. False: all are over. */
+static bool find_next(LogMerge *logs, LogPlace **out, int64_t *others, bool *alone) {
+    *out = NULL;
+    *others = INT64_MAX;
+    *alone = true;
+    for (size_t s = 0; s < logs->count; s++) {
+        LogPlace *place = &logs->places[s];
+
+        if (!place->reading) continue;
+        if (*out == NULL) {
+            *out = place;
+            continue;
+        }
+        *alone = false;
+        if (next_time(place) < next_time(*out)) {
+            *others = MIN(*others, next_time(*out));
+            *out = place;
+        } else {
+            *others = MIN(*others, next_time(place));
+        }
+    }
+    return *out != NULL;
+}
+
+static ErrCode write_stream(LogMerge *logs, Error *err) {
+    LogPlace *place;
+    int64_t others;
+    bool alone;
+
+    while (find_next(logs, &place, &others, &alone)) {
+        size_t run = alone ? place->rows.count - place->at : entries_before(place, others);
+
+        if (run == 0) {
+            TRY(write_moment(logs, others, err));
+            continue;
+        }
+        TRY(write_rows(logs, place, run, err));
+        place->at += run;
+        if (place->at == place->rows.count) TRY(next_page(logs, place, err));
+    }
+    return ERR_OK;
+}
+
+/* ---------- the whole ---------- */
+
+static ErrCode begin_stream(LogMerge *logs, LogPlace **same, size_t count, Error *err) {
+    bool any = false;
+
+    for (size_t s = 0; s < count; s++) {
+        TRY(next_page(logs, same[s], err));
+        any = any || same[s]->reading;
+    }
+    if (!any) return ERR_OK; /* all expired */
+    logs->merge->written++;
+    TRY(block_logs_stream(logs->merge->writer, same[0]->labels, err));
+    return write_stream(logs, err);
+}
+
+static ErrCode write_streams(LogMerge *logs, LogPlace **same, Error *err) {
+    for (;;) {
+        const LabelPairs *smallest = NULL;
+        size_t count = 0;
+
+        for (size_t s = 0; s < logs->count; s++) {
+            LogPlace *place = &logs->places[s];
+            int order;
+
+            if (!place->more) continue;
+            order = smallest == NULL ? -1 : labels_compare(place->labels, *smallest);
+            if (order < 0) {
+                smallest = &place->labels;
+                count = 0;
+            }
+            if (order <= 0) same[count++] = place;
+        }
+        if (count == 0) return ERR_OK;
+        TRY(begin_stream(logs, same, count, err));
+        for (size_t s = 0; s < count; s++) TRY(next_stream(logs, same[s], err));
+    }
+}
+
+static ErrCode run(LogMerge *logs, Arena *arena, Error *err) {
+    Merge *merge = logs->merge;
+    LogPlace **same = ARENA_ARRAY(arena, LogPlace *, merge->job->source_count);
+
+    logs->places = ARENA_ARRAY(arena, LogPlace, merge->job->source_count);
+    if (same == NULL || logs->places == NULL) return merge_out_of_memory(err);
+    for (size_t s = 0; s < merge->job->source_count; s++) {
+        const ManifestEntry *entry = merge->job->sources[s];
+
+        merge->failed = entry;
+        TRY(log_cursor_open(merge->io->from, entry->key, entry->size, merge->job->tenant, arena,
+                            &logs->places[s].cursor, err));
+        merge->failed = NULL;
+        logs->count++;
+        TRY(next_stream(logs, &logs->places[s], err));
+    }
+    TRY(block_logs_begin(merge->writer, merge->job->tenant, err));
+    TRY(write_streams(logs, same, err));
+    return block_logs_end(merge->writer, err);
+}
+
+ErrCode merge_logs(Merge *merge, Arena *arena, Error *err) {
+    CLEANUP(arena_free) Arena *moment = arena_new(0, arena_budget(arena));
+    LogMerge logs = {.merge = merge, .arena = moment};
+    ErrCode code = moment == NULL ? merge_out_of_memory(err) : run(&logs, arena, err);
+
+    for (size_t s = 0; s < logs.count; s++) log_cursor_close(logs.places[s].cursor);
+    return code;
+}
