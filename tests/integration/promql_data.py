@@ -6,6 +6,7 @@ A series is {'labels': {name: value}, 'points': [[time_ms, float or Histogram or
 import math
 import random
 import re
+import shutil
 import struct
 import urllib.request
 
@@ -108,7 +109,9 @@ def scrape(port):
 def scrapes(exporter, count):
     """`count` scrapes of a real node exporter, with some work in between for the counters to see."""
     port = m.free_port()
-    process = m.run([exporter, '--web.listen-address=127.0.0.1:%d' % port],
+    found = next((path for path in map(shutil.which, (exporter, 'node_exporter')) if path), None)
+    assert found, '%s is not installed: tests/run installs it' % exporter
+    process = m.run([found, '--web.listen-address=127.0.0.1:%d' % port],
                     stdout=open('/dev/null', 'w'), stderr=open('/dev/null', 'w'))
 
     def first():

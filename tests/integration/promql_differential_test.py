@@ -63,8 +63,8 @@ def excused(expression, why):
     if why.startswith('warnings') and 'conflicting counter resets' in why and \
             re.search(r'timestamp|absent|histogram_(count|sum|avg)', expression):
         return True
-    if re.search(r'limitk.*(sort(_desc)?|histogram_(quantiles?|fraction))\(', expression):
-        return True  # takes the first of what is equal, or comes out of a Go map
+    if re.search(r'limitk.*(sort(_desc)?|histogram_(quantiles?|fraction)|limit_ratio|limitk|topk|bottomk)\b', expression):
+        return True  # takes the first of what is equal, a heap, or a Go map
     # Of two places that say the same the later is told; Moraine takes scalars before the vector that
     # they belong to.
     texts = re.sub(r' \(\d+:\d+\)', '', why).split('\n')
