@@ -15,6 +15,8 @@ typedef enum EntryKind {
     ENTRY_SERIES,
     ENTRY_CHUNKS,
     ENTRY_PAGE,
+    ENTRY_UUIDS,
+    ENTRY_HEX,
 } EntryKind;
 
 typedef struct CacheKey {

@@ -36,7 +36,8 @@ typedef enum SectionKind {
     SECTION_LOGS_DICTIONARY = 8, /* as of metrics, of streams' labels */
     SECTION_LOGS_SERIES = 9,     /* likewise */
     SECTION_LOGS_PAGES = 10,     /* where each stream's pages are */
-    SECTION_LOGS_FILTERS = 11,   /* what each page may hold */
+    SECTION_LOGS_UUIDS = 11,     /* filters: which pages may hold an id */
+    SECTION_LOGS_HEX = 12,
 } SectionKind;
 
 typedef struct Section {

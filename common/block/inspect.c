@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/block/exemplars.h"
+#include "common/block/log_filter.h"
 #include "common/block/log_page.h"
 #include "common/block/reader.h"
 
@@ -43,8 +44,10 @@ static const char *kind_name(uint8_t kind) {
         return "streams";
     case SECTION_LOGS_PAGES:
         return "pages";
-    case SECTION_LOGS_FILTERS:
-        return "filters";
+    case SECTION_LOGS_UUIDS:
+        return "uuids";
+    case SECTION_LOGS_HEX:
+        return "hex ids";
     }
     return "unknown";
 }
@@ -302,6 +305,18 @@ static ErrCode check_log_page(Inspection *in, LogDecoder *decoder, const LogInde
     return ERR_OK;
 }
 
+static ErrCode check_filters(Inspection *in, SectionKind kind, uint32_t pages, Error *err) {
+    LogFilters filters = {0};
+    Str raw;
+
+    TRY(read_section(in, kind, &raw, err));
+    TRY(log_filters_decode(raw, in->arena, &filters, err));
+    if (filters.page_count != pages)
+        return error_set(err, ERR_CORRUPT, "%u pages have filters instead of %u",
+                         filters.page_count, pages);
+    return ERR_OK;
+}
+
 static ErrCode inspect_logs(Inspection *in, Error *err) {
     CLEANUP(log_decoder_free) LogDecoder *decoder = log_decoder_new(NULL);
     uint64_t entries = 0, raw_bytes = 0;
@@ -309,6 +324,8 @@ static ErrCode inspect_logs(Inspection *in, Error *err) {
 
     if (decoder == NULL) return error_set(err, ERR_LIMIT, "out of memory");
     TRY(read_logs_index(in, &index, err));
+    TRY(check_filters(in, SECTION_LOGS_UUIDS, index.page_count, err));
+    TRY(check_filters(in, SECTION_LOGS_HEX, index.page_count, err));
     for (uint32_t i = 0; i < index.page_count; i++) {
         TRY(check_log_page(in, decoder, &index, i, &raw_bytes, err));
         entries += index.page_rows[i];

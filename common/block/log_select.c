@@ -27,6 +27,7 @@ typedef struct Selecting {
     Arena *arena;
     uint32_t *streams; /* the matching ones, by number */
     size_t stream_count;
+    bool *page_may; /* by page; NULL: all may hold what is looked for */
 } Selecting;
 
 static int64_t floor_ms(int64_t ns) {
@@ -34,7 +35,59 @@ static int64_t floor_ms(int64_t ns) {
 }
 
 static bool piece_wanted(const Selecting *s, const LogPiece *piece) {
-    return piece->min_ns <= s->select->max_ns && piece->max_ns >= s->select->min_ns;
+    return piece->min_ns <= s->select->max_ns && piece->max_ns >= s->select->min_ns &&
+           (s->page_may == NULL || s->page_may[piece->page]);
+}
+
+/* ---------- filters ---------- */
+
+/* Which filters can tell something of the needles. */
+static unsigned filters_of(const LogFilter *filter) {
+    LogKeys keys[LOG_ID_KINDS] = {0};
+    unsigned what = 0;
+
+    for (size_t i = 0; filter != NULL && i < filter->needle_count; i++) {
+        for (size_t k = 0; k < filter->needles[i].count; k++)
+            log_keys_collect(filter->needles[i].any[k], keys);
+    }
+    if (keys[LOG_ID_UUID].count > 0) what |= LOAD_UUIDS;
+    if (keys[LOG_ID_HEX].count > 0) what |= LOAD_HEX;
+    for (int i = 0; i < LOG_ID_KINDS; i++) log_keys_done(&keys[i]);
+    return what;
+}
+
+/* Sets may[page] where all ids of `any` may be. */
+static void match_ids(const PartReader *reader, Str any, bool *may) {
+    LogKeys keys[LOG_ID_KINDS] = {0};
+
+    log_keys_collect(any, keys);
+    for (uint32_t page = 0; page < reader->page_count; page++) {
+        bool all = true;
+
+        for (int i = 0; i < LOG_ID_KINDS; i++) {
+            for (size_t k = 0; all && k < keys[i].count && reader->filters[i] != NULL; k++)
+                all = log_filters_may_hold(reader->filters[i], page, keys[i].keys[k]);
+        }
+        may[page] |= all;
+    }
+    for (int i = 0; i < LOG_ID_KINDS; i++) log_keys_done(&keys[i]);
+}
+
+static ErrCode match_pages(Selecting *s, Arena *scratch, Error *err) {
+    const PartReader *reader = &s->source->reader;
+    const LogFilter *filter = s->select->filter;
+    bool *one = ARENA_ARRAY(scratch, bool, (size_t)reader->page_count + 1);
+
+    s->page_may = ARENA_ARRAY(scratch, bool, (size_t)reader->page_count + 1);
+    if (one == NULL || s->page_may == NULL) return no_memory(err);
+    memset(s->page_may, 1, reader->page_count);
+    for (size_t i = 0; i < filter->needle_count; i++) {
+        memset(one, 0, reader->page_count);
+        for (size_t k = 0; k < filter->needles[i].count; k++)
+            match_ids(reader, filter->needles[i].any[k], one);
+        for (uint32_t p = 0; p < reader->page_count; p++) s->page_may[p] &= one[p];
+    }
+    return ERR_OK;
 }
 
 /* Drops streams without pages that are wanted; how many pages the others have. */
@@ -103,6 +156,7 @@ ErrCode block_logs_select(const Block *block, const LogSelect *select, Arena *ar
     CLEANUP(arena_free) Arena *scratch = arena_new(0, arena_budget(arena));
     Selecting s = {.select = select, .arena = arena, .source = ARENA_NEW(arena, LogSource)};
     LogsSelection made = {0};
+    unsigned filters;
     PartReader *reader;
     bool found;
 
@@ -112,7 +166,9 @@ ErrCode block_logs_select(const Block *block, const LogSelect *select, Arena *ar
     found = found && floor_ms(select->min_ns) <= reader->part->part.max_ms &&
             floor_ms(select->max_ns) >= reader->part->part.min_ms;
     if (found) {
-        TRY(part_load(reader, LOAD_INDEX, err));
+        filters = filters_of(select->filter);
+        TRY(part_load(reader, LOAD_INDEX | filters, err));
+        if (filters != 0) TRY(match_pages(&s, scratch, err));
         s.source->fetched =
             arena_array(arena, (size_t)reader->page_count + 1, sizeof *s.source->fetched);
         if (s.source->fetched == NULL) return no_memory(err);

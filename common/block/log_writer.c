@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 
+#include "common/block/log_filter.h"
 #include "common/block/log_index.h"
 #include "common/block/log_page.h"
 #include "common/block/writer.h"
@@ -32,6 +33,8 @@ struct LogWriter {
     Rows own;    /* of the stream at hand */
     Rows shared; /* of small streams before it, with a piece in the index each */
     LogIndexBuilder index;
+    LogKeys keys[LOG_ID_KINDS];             /* of the page at hand */
+    LogFilterBuilder filters[LOG_ID_KINDS]; /* of all pages */
     Buf page;
     int64_t last_ns; /* of the stream at hand */
     uint64_t raw_total;
@@ -43,6 +46,11 @@ void log_writer_free(LogWriter *l) {
     log_encoder_free(l->encoder);
     arena_free(l->own.arena);
     arena_free(l->shared.arena);
+    for (int i = 0; i < LOG_ID_KINDS; i++) {
+        log_keys_done(&l->keys[i]);
+        buf_done(&l->filters[i].lengths);
+        buf_done(&l->filters[i].bits);
+    }
     buf_done(&l->page);
     free(l);
 }
@@ -113,6 +121,15 @@ static bool add_piece(BlockWriter *w, const Rows *rows) {
     return true;
 }
 
+/* What ids the page holds. */
+static bool add_filters(LogWriter *l, const Rows *rows) {
+    for (size_t i = 0; i < rows->count; i++) log_keys_collect(rows->lines[i], l->keys);
+    for (int i = 0; i < LOG_ID_KINDS; i++) {
+        if (!log_filter_add(&l->filters[i], &l->keys[i])) return false;
+    }
+    return true;
+}
+
 /* Writes a page of the last `pieces` pieces. */
 static ErrCode put_page(BlockWriter *w, Rows *rows, Error *err) {
     LogWriter *l = w->logs;
@@ -126,6 +143,7 @@ static ErrCode put_page(BlockWriter *w, Rows *rows, Error *err) {
     if (grown == NULL || !log_page_encode(l->encoder, &view, &l->page))
         return writer_no_memory(err);
     b->pages = grown;
+    if (!add_filters(l, rows)) return writer_no_memory(err);
     if (l->page.len > PAGE_RAW_MAX)
         return error_set(err, ERR_LIMIT, "a page of logs of %zu bytes", l->page.len);
     TRY(container_page(w->container, buf_str(&l->page), PAGE_PLAIN, &stored, err));
@@ -172,6 +190,10 @@ ErrCode block_logs_begin(BlockWriter *w, Str tenant, Error *err) {
         l = w->logs = calloc(1, sizeof *l);
         if (l == NULL) return writer_no_memory(err);
         buf_init(&l->page, 0);
+        for (int i = 0; i < LOG_ID_KINDS; i++) {
+            buf_init(&l->filters[i].lengths, 0);
+            buf_init(&l->filters[i].bits, 0);
+        }
         l->encoder = log_encoder_new();
         l->own.arena = arena_new(0, arena_budget(w->arena));
         l->shared.arena = arena_new(0, arena_budget(w->arena));
@@ -181,6 +203,11 @@ ErrCode block_logs_begin(BlockWriter *w, Str tenant, Error *err) {
     TRY(writer_part_begin(w, tenant, SIGNAL_LOGS, err));
     l->index = (LogIndexBuilder){0};
     l->raw_total = 0;
+    for (int i = 0; i < LOG_ID_KINDS; i++) {
+        buf_clear(&l->filters[i].lengths);
+        buf_clear(&l->filters[i].bits);
+        l->filters[i].pages = 0;
+    }
     rows_clear(&l->own);
     rows_clear(&l->shared);
     return ERR_OK;
@@ -257,6 +284,17 @@ ErrCode block_logs_rows(BlockWriter *w, const LogRows *rows, Error *err) {
     return ERR_OK;
 }
 
+/* Random bits, which nothing compresses. */
+static ErrCode put_filters(BlockWriter *w, LogIdKind kind, SectionKind section, Error *err) {
+    buf_clear(&w->column);
+    log_filters_build(&w->logs->filters[kind], &w->column);
+    if (buf_failed(&w->column)) return writer_no_memory(err);
+    return container_blob(w->container, section, SECTION_CODEC, buf_str(&w->column), PAGE_PLAIN,
+                          err);
+}
+
+/* The index stands between filters of the one kind and of the other: whoever needs it with one of
+ * them has both in one GET. */
 ErrCode block_logs_end(BlockWriter *w, Error *err) {
     if (!w->open || w->signal != SIGNAL_LOGS)
         return error_set(err, ERR_INVALID, "a tenant ends that has not begun");
@@ -264,8 +302,10 @@ ErrCode block_logs_end(BlockWriter *w, Error *err) {
     TRY(flush_shared(w, err));
     TRY(container_section(w->container, SECTION_LOGS_DATA, SECTION_CODEC, w->part_offset,
                           w->logs->raw_total, err));
+    TRY(put_filters(w, LOG_ID_HEX, SECTION_LOGS_HEX, err));
     TRY(writer_labels(w, SECTION_LOGS_DICTIONARY, SECTION_LOGS_SERIES, err));
     log_index_build(&w->logs->index, &w->column);
     TRY(writer_blob(w, SECTION_LOGS_PAGES, &w->column, err));
+    TRY(put_filters(w, LOG_ID_UUID, SECTION_LOGS_UUIDS, err));
     return writer_part_end(w, err);
 }

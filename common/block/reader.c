@@ -201,6 +201,17 @@ static ErrCode make_logs(void *context, Arena *arena, void **payload, Error *err
     return log_index_decode(raw, data->offset, data->length, arena, logs, err);
 }
 
+static ErrCode make_filters(void *context, Arena *arena, void **payload, Error *err) {
+    const Decoding *d = context;
+    LogFilters *filters = ARENA_NEW(arena, LogFilters);
+    Str raw;
+
+    if (filters == NULL) return error_set(err, ERR_LIMIT, "no memory for filters");
+    TRY(blob_decode(d->stored, d->section, arena, &raw, err));
+    *payload = filters;
+    return log_filters_decode(raw, arena, filters, err);
+}
+
 typedef struct IndexPiece {
     unsigned flag;
     Signal signal;
@@ -218,6 +229,8 @@ static const IndexPiece PIECES[] = {
     {LOAD_DICTIONARY, SIGNAL_LOGS, SECTION_LOGS_DICTIONARY, ENTRY_DICTIONARY, make_dictionary, 4},
     {LOAD_SERIES, SIGNAL_LOGS, SECTION_LOGS_SERIES, ENTRY_SERIES, make_series, 4},
     {LOAD_CHUNKS, SIGNAL_LOGS, SECTION_LOGS_PAGES, ENTRY_CHUNKS, make_logs, 4},
+    {LOAD_UUIDS, SIGNAL_LOGS, SECTION_LOGS_UUIDS, ENTRY_UUIDS, make_filters, 1},
+    {LOAD_HEX, SIGNAL_LOGS, SECTION_LOGS_HEX, ENTRY_HEX, make_filters, 1},
 };
 
 static bool piece_wanted(const PartReader *reader, const IndexPiece *piece, unsigned what) {
@@ -252,6 +265,10 @@ static ErrCode keep(PartReader *reader, CacheEntry *entry, EntryKind kind, Error
         reader->page_count = reader->chunks->page_count;
         break;
     }
+    case ENTRY_UUIDS:
+    case ENTRY_HEX:
+        reader->filters[kind == ENTRY_HEX] = cache_payload(entry);
+        break;
     default:
         assert(false);
     }
@@ -323,6 +340,14 @@ static ErrCode load_index(PartReader *reader, unsigned what, Error *err) {
         reader->series->series_count != reader->logs->stream_count)
         return error_set(err, ERR_CORRUPT, "%u streams have labels, %u have pages",
                          reader->series->series_count, reader->logs->stream_count);
+    for (int i = 0; i < LOG_ID_KINDS; i++) {
+        const LogFilters *filters = reader->filters[i];
+
+        if (filters != NULL && reader->logs != NULL &&
+            filters->page_count != reader->logs->page_count)
+            return error_set(err, ERR_CORRUPT, "%u pages have filters instead of %u",
+                             filters->page_count, reader->logs->page_count);
+    }
     return ERR_OK;
 }
 

@@ -4,6 +4,7 @@
  */
 #include "common/block/cache.h"
 #include "common/block/container.h"
+#include "common/block/log_filter.h"
 #include "common/block/log_index.h"
 
 struct Block {
@@ -31,11 +32,19 @@ typedef struct PartReader {
     const ChunkIndex *chunks;
     uint64_t times_id;    /* of the first column of times */
     const LogIndex *logs; /* in the place of chunks */
+    const LogFilters *filters[LOG_ID_KINDS];
     const DataPage *pages;
     uint32_t page_count;
 } PartReader;
 
-enum { LOAD_DICTIONARY = 1 << 0, LOAD_SERIES = 1 << 1, LOAD_CHUNKS = 1 << 2, LOAD_INDEX = 7 };
+enum {
+    LOAD_DICTIONARY = 1 << 0,
+    LOAD_SERIES = 1 << 1,
+    LOAD_CHUNKS = 1 << 2,
+    LOAD_INDEX = 7,
+    LOAD_UUIDS = 1 << 3, /* of logs */
+    LOAD_HEX = 1 << 4,
+};
 
 /* *found says whether the block has anything of the tenant and signal. */
 MUST_USE ErrCode part_open(const Block *block, Str tenant, Signal signal, Arena *arena,

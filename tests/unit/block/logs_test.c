@@ -1,5 +1,6 @@
 /* Logs in blocks: what comes back is what was written, byte for byte, whole or in part. */
 #include "common/block/cache.h"
+#include "common/block/log_page.h"
 #include "tests/unit/block/logs_model.h"
 
 static const Str KEY = STR_INIT("block");
@@ -302,6 +303,208 @@ static void a_heads_page_is_put_in_order_of_time(void **state) {
                      ERR_CORRUPT);
 }
 
+/* What a filter lets through of one stream: all rows that hold the needle, in order. */
+static void check_needle(Opened *o, const LogsModel *m, Str needle, bool fold_case,
+                         Str looked_for) {
+    LogNeedle one = {&looked_for, 1, fold_case};
+    LogFilter filter = {.needles = &one, .needle_count = 1};
+    LogsSelection selection = select_all(o, &filter, INT64_MIN, INT64_MAX);
+    size_t wanted = 0, got = 0;
+    Error err = {0};
+
+    for (size_t s = 0; s < m->stream_count; s++) {
+        const LogRows *rows = &m->streams[s].rows;
+
+        for (size_t i = 0; i < rows->count; i++)
+            wanted +=
+                rows->lines[i].len >= needle.len &&
+                memmem(rows->lines[i].ptr, rows->lines[i].len, needle.ptr, needle.len) != NULL;
+    }
+    for (size_t s = 0; s < selection.stream_count; s++) {
+        for (uint32_t p = 0; p < selection.streams[s].page_count; p++) {
+            LogView view = {0};
+
+            assert_ok(log_page_read(o->decoder, &selection, &selection.streams[s].pages[p], &filter,
+                                    ALL_COLUMNS, INT64_MIN, INT64_MAX, &view, &err),
+                      &err);
+            for (size_t i = 0; i < view.count; i++) {
+                assert_int_equal(view.lengths[i], view.lines[i].len);
+                got += view.lines[i].len >= needle.len &&
+                       memmem(view.lines[i].ptr, view.lines[i].len, needle.ptr, needle.len) != NULL;
+            }
+        }
+    }
+    assert_int_equal(got, wanted);
+}
+
+/* Letters of the other case, as someone may type them who looks without minding it. */
+static Str other_case(Arena *arena, Str s) {
+    Str copy = str_dup(arena, s);
+
+    for (size_t i = 0; i < copy.len; i++) {
+        char c = copy.ptr[i];
+
+        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
+            ((char *)copy.ptr)[i] = (char)(c ^ 32);
+    }
+    return copy;
+}
+
+static void no_filter_loses_a_line_that_holds_the_needle(void **state) {
+    (void)state;
+    for (size_t round = 0; round < 6; round++) {
+        LogsModel m;
+        Opened o;
+
+        logs_make(&m, 5, 400, round % 2 == 0);
+        open_object(&o, buf_str(&m.object));
+        for (size_t k = 0; k < 60; k++) {
+            const LogRows *rows = &m.streams[logs_random() % m.stream_count].rows;
+            Str line = rows->lines[logs_random() % rows->count], needle;
+
+            if (line.len == 0) continue;
+            needle = str_slice(line, logs_random() % line.len, 1 + logs_random() % 80);
+            check_needle(&o, &m, needle, false, needle);
+            check_needle(&o, &m, needle, true, other_case(o.arena, needle));
+        }
+        close_object(&o);
+        logs_done(&m);
+    }
+}
+
+static void an_id_that_is_nowhere_needs_no_page(void **state) {
+    (void)state;
+    const char *const IDS[] = {"6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+                               "id=\"6BA7B810-9dad-11d1-80b4-00c04fd430c8\"",
+                               "4bf92f3577b34da6a3ce929d0e0e4736"};
+    LogsModel m;
+    Opened o;
+
+    logs_make(&m, 6, 3000, false);
+    open_object(&o, buf_str(&m.object));
+    for (size_t i = 0; i < ARRAY_LEN(IDS); i++) {
+        Str id = str_of(IDS[i]);
+        LogNeedle one = {&id, 1, false};
+        LogFilter filter = {.needles = &one, .needle_count = 1};
+        LogsSelection selection = select_all(&o, &filter, INT64_MIN, INT64_MAX);
+
+        assert_true(selection.stream_count <= 1);
+    }
+    close_object(&o);
+    logs_done(&m);
+}
+
+static void patterns_are_templates_with_counts(void **state) {
+    (void)state;
+    LogPattern *list = NULL;
+    LogsSelection selection;
+    size_t count = 0;
+    uint64_t total = 0;
+    Error err = {0};
+    LogsModel m;
+    Opened o;
+
+    logs_make(&m, 2, 300, false);
+    open_object(&o, buf_str(&m.object));
+    selection = select_all(&o, NULL, INT64_MIN, INT64_MAX);
+    for (size_t s = 0; s < 2; s++) {
+        assert_ok(log_page_patterns(o.decoder, &selection, &selection.streams[s].pages[0], o.arena,
+                                    &list, &count, &err),
+                  &err);
+        for (size_t i = 0; i < count; i++) total += list[i].count;
+    }
+    assert_int_equal(total, m.streams[0].rows.count + m.streams[1].rows.count);
+    assert_int_equal(count, 1);
+    assert_true(str_equal(list[0].text, STR("{\"request\":\"<_>\",\"user\":<_>}")));
+    close_object(&o);
+    logs_done(&m);
+}
+
+/* ---------- hostile bytes ---------- */
+
+static void read_hostile(LogDecoder *decoder, Str page, uint32_t rows) {
+    static const Str ANY = STR_INIT("error");
+    const LogNeedle one = {&ANY, 1, false};
+    const LogFilter filter = {.needles = &one, .needle_count = 1};
+    LogPageRead read = {.rows = rows, .count = rows, .columns = ALL_COLUMNS, .any_order = true};
+    LogView view = {0};
+    Error err = {0};
+
+    arena_reset(decoder->arena);
+    (void)!log_page_decode(decoder, page, &read, &view, &err);
+    arena_reset(decoder->arena);
+    read.filter = &filter;
+    (void)!log_page_decode(decoder, page, &read, &view, &err);
+}
+
+static void a_page_cut_or_changed_anywhere_is_survived(void **state) {
+    (void)state;
+    CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
+    CLEANUP(log_decoder_free) LogDecoder *decoder = NULL;
+    LogEncoder *encoder = log_encoder_new();
+    Budget budget;
+    ModelStream s;
+    Buf page;
+
+    budget_init(&budget, "test", MIB(64), NULL);
+    decoder = log_decoder_new(&budget);
+    buf_init(&page, 0);
+    for (size_t shape = 0; shape < 6; shape += 2) {
+        logs_stream(arena, shape, 60, shape == 2, &s);
+        assert_true(log_page_encode(encoder, &s.rows, &page));
+        for (size_t cut = 0; cut <= page.len; cut++) {
+            char *copy = malloc(cut + 1); /* so that a byte too far is seen */
+
+            memcpy(copy, page.ptr, cut);
+            read_hostile(decoder, (Str){copy, cut}, 60);
+            free(copy);
+        }
+        for (size_t i = 0; i < 4000; i++) {
+            size_t at = logs_random() % page.len;
+            char old = page.ptr[at];
+
+            page.ptr[at] = i % 2 == 0 ? (char)(old ^ 1 << logs_random() % 8) : (char)logs_random();
+            read_hostile(decoder, buf_str(&page), 60);
+            page.ptr[at] = old;
+        }
+    }
+    buf_done(&page);
+    log_encoder_free(encoder);
+}
+
+static void running_out_of_memory_anywhere_is_an_error(void **state) {
+    (void)state;
+    LogsModel m;
+    Opened o;
+
+    logs_make(&m, 3, 200, true);
+    open_object(&o, buf_str(&m.object));
+    for (size_t limit = 0; limit < KIB(600); limit += KIB(8)) {
+        LogSelect select = {.tenant = STR("t"), .min_ns = INT64_MIN, .max_ns = INT64_MAX};
+        LogsSelection selection = {0};
+        LogView view = {0};
+        Budget budget;
+        Error err = {0};
+
+        budget_init(&budget, "test", limit + 1, NULL);
+        {
+            CLEANUP(arena_free) Arena *arena = arena_new(0, &budget);
+            CLEANUP(log_decoder_free) LogDecoder *decoder = log_decoder_new(&budget);
+            ErrCode code = block_logs_select(o.block, &select, arena, &o.stats, &selection, &err);
+
+            assert_true(code == ERR_OK || code == ERR_LIMIT);
+            if (code == ERR_OK && decoder != NULL) {
+                code = log_page_read(decoder, &selection, &selection.streams[0].pages[0], NULL,
+                                     ALL_COLUMNS, INT64_MIN, INT64_MAX, &view, &err);
+                assert_true(code == ERR_OK || code == ERR_LIMIT);
+            }
+        }
+        assert_int_equal(budget_used(&budget), 0);
+    }
+    close_object(&o);
+    logs_done(&m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(entries_come_back_byte_for_byte),
@@ -312,6 +515,11 @@ int main(void) {
         cmocka_unit_test(a_cursor_goes_through_all_streams),
         cmocka_unit_test(labels_come_from_the_dictionary),
         cmocka_unit_test(a_heads_page_is_put_in_order_of_time),
+        cmocka_unit_test(no_filter_loses_a_line_that_holds_the_needle),
+        cmocka_unit_test(an_id_that_is_nowhere_needs_no_page),
+        cmocka_unit_test(patterns_are_templates_with_counts),
+        cmocka_unit_test(a_page_cut_or_changed_anywhere_is_survived),
+        cmocka_unit_test(running_out_of_memory_anywhere_is_an_error),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

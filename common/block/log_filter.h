@@ -1,0 +1,44 @@
+#pragma once
+/*
+ * log_filter.h: which pages can hold an id. Private to common/block. Bytes: docs/FORMATS.md#logs.
+ *
+ * Two kinds of ids are known by their shape alone, whatever stands around them, so that what a
+ * needle holds of them is in every line that holds the needle: 36 bytes that look like a UUID, and
+ * runs of 32 or more hex digits. Of a run, each 17 neighbouring strings of 16 digits are
+ * represented by the one whose hash is least: a needle of 32 digits has at least one of those that
+ * the longer run around it has. Upper and lower case are the same.
+ */
+#include "common/base/buf.h"
+#include "common/base/error.h"
+
+typedef enum LogIdKind { LOG_ID_UUID, LOG_ID_HEX, LOG_ID_KINDS } LogIdKind;
+
+/* Hashes of ids; on the heap. */
+typedef struct LogKeys {
+    uint64_t *keys;
+    size_t count;
+    size_t capacity;
+    bool failed; /* out of memory */
+} LogKeys;
+void log_keys_done(LogKeys *keys);
+/* Adds what `text` holds to keys[LOG_ID_KINDS]. */
+void log_keys_collect(Str text, LogKeys *keys);
+
+/* Collects the filters of all pages, of one kind. */
+typedef struct LogFilterBuilder {
+    Buf lengths;
+    Buf bits;
+    size_t pages;
+} LogFilterBuilder;
+/* One page's filter of these keys, which are emptied. False: out of memory. */
+MUST_USE bool log_filter_add(LogFilterBuilder *builder, LogKeys *keys);
+void log_filters_build(const LogFilterBuilder *builder, Buf *out);
+
+typedef struct LogFilters {
+    const uint8_t *bits;
+    const uint64_t *start; /* of each page's, page_count + 1 */
+    uint32_t page_count;
+} LogFilters;
+/* `raw` must live as long as *out. */
+MUST_USE ErrCode log_filters_decode(Str raw, Arena *arena, LogFilters *out, Error *err);
+bool log_filters_may_hold(const LogFilters *filters, uint32_t page, uint64_t key);
