@@ -311,8 +311,9 @@ static void greet(const App *app) {
            "  send metrics   %s/api/v1/push         (Prometheus remote_write)\n"
            "  send logs      %s/loki/api/v1/push    (Loki's push API)\n"
            "  query          %s/prometheus          (Grafana data source: Prometheus)\n"
+           "                 %s/logs                (Grafana data source: Loki)\n"
            "  its own state  %s/metrics, %s/ready\n",
-           base, base, base, base, base);
+           base, base, base, base, base, base);
     fflush(stdout);
 }
 
