@@ -23,14 +23,19 @@ enum {
     UUID_BEFORE = 24, /* bytes before it */
 };
 
-static bool is_hex(char c) {
-    unsigned char lower = (unsigned char)c | 32;
+/* The digit's value plus one; 0 for what is no hex digit. */
+static const uint8_t HEX[256] = {
+    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+    ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+};
 
-    return (c >= '0' && c <= '9') || (lower >= 'a' && lower <= 'f');
+static bool is_hex(char c) {
+    return HEX[(uint8_t)c] != 0;
 }
 
 static unsigned nibble(char c) {
-    return c <= '9' ? (unsigned)(c - '0') : ((unsigned)c & 15) + 9;
+    return HEX[(uint8_t)c] - 1u;
 }
 
 static uint64_t mix(uint64_t v) {
@@ -83,6 +88,17 @@ static void add_run(const char *run, size_t digits, LogKeys *keys) {
     uint64_t gram = 0, recent[WINDOW], last = 0;
     bool any = false;
 
+    if (digits == RUN_MIN) { /* the usual one has a single window */
+        last = UINT64_MAX;
+        for (size_t i = 0; i < GRAM - 1; i++) gram = gram << 4 | nibble(run[i]);
+        for (size_t i = GRAM - 1; i < RUN_MIN; i++) {
+            uint64_t key = mix(gram = gram << 4 | nibble(run[i]));
+
+            last = MIN(last, key);
+        }
+        add_key(keys, last);
+        return;
+    }
     for (size_t i = 0; i < digits; i++) {
         size_t number;
 

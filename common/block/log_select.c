@@ -248,22 +248,14 @@ static ErrCode get_page(LogDecoder *d, const LogSource *source, uint32_t number,
                         Error *err) {
     const DataPage *page = &source->reader.pages[number];
     const char *bytes = atomic_load(&source->fetched[number]);
-    BlockStats stats = {0};
 
     if (bytes == NULL) {
         PartReader reader = source->reader;
-        bool *needed = ARENA_ARRAY(d->arena, bool, (size_t)reader.page_count + 1);
-        const char **pages = ARENA_ARRAY(d->arena, const char *, (size_t)reader.page_count + 1);
 
         reader.arena = d->arena;
-        reader.stats = &stats;
         reader.pins = pins_new(d->arena);
-        if (needed == NULL || pages == NULL || reader.pins == NULL) return no_memory(err);
-        needed[number] = true;
-        TRY(part_load_pages(&reader, needed, pages, err));
-        bytes = pages[number];
-        stats_add(&source->reader.stats->gets, atomic_load(&stats.gets));
-        stats_add(&source->reader.stats->get_bytes, atomic_load(&stats.get_bytes));
+        if (reader.pins == NULL) return no_memory(err);
+        TRY(part_load_page(&reader, number, &bytes, err));
     }
     *out = (Str){bytes, page->raw};
     return ERR_OK;

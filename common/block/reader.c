@@ -415,6 +415,19 @@ static uint32_t find_run(const PartReader *reader, const bool *missing, uint32_t
     return last + 1;
 }
 
+/* Decodes page `number`, whose stored bytes these are. */
+static ErrCode make_and_pin(PartReader *reader, uint32_t number, Str stored, const char **page,
+                            Error *err) {
+    PageDecoding decoding = {&reader->pages[number], stored};
+    CacheKey key = key_of(reader, ENTRY_PAGE, number);
+    CacheEntry *entry;
+
+    TRY(cache_make(reader->block->cache, &key, reader->block->name, reader->pages[number].raw,
+                   arena_budget(reader->arena), make_page, &decoding, &entry, err));
+    *page = cache_payload(entry);
+    return pins_add(reader->pins, entry) ? ERR_OK : error_set(err, ERR_LIMIT, "no memory to read");
+}
+
 static ErrCode load_run(PartReader *reader, const bool *missing, uint32_t first, uint32_t end,
                         const char **pages, Error *err) {
     CLEANUP(arena_free) Arena *scratch = arena_new(0, arena_budget(reader->arena));
@@ -425,16 +438,10 @@ static ErrCode load_run(PartReader *reader, const bool *missing, uint32_t first,
     TRY(get(reader->block, start, list[end - 1].offset + list[end - 1].stored - start, scratch,
             reader->stats, &bytes, err));
     for (uint32_t i = first; i < end; i++) {
-        PageDecoding decoding = {&list[i], {0}};
-        CacheKey key = key_of(reader, ENTRY_PAGE, i);
-        CacheEntry *entry;
-
         if (!missing[i]) continue;
-        decoding.stored = str_slice(bytes, (size_t)(list[i].offset - start), list[i].stored);
-        TRY(cache_make(reader->block->cache, &key, reader->block->name, list[i].raw,
-                       arena_budget(reader->arena), make_page, &decoding, &entry, err));
-        pages[i] = cache_payload(entry);
-        if (!pins_add(reader->pins, entry)) return error_set(err, ERR_LIMIT, "no memory to read");
+        TRY(make_and_pin(reader, i,
+                         str_slice(bytes, (size_t)(list[i].offset - start), list[i].stored),
+                         &pages[i], err));
     }
     return ERR_OK;
 }
@@ -469,4 +476,27 @@ static ErrCode load_pages(PartReader *reader, const bool *needed, const char **p
 
 ErrCode part_load_pages(PartReader *reader, const bool *needed, const char **pages, Error *err) {
     return wrap(reader, load_pages(reader, needed, pages, err), err);
+}
+
+static ErrCode load_page(PartReader *reader, uint32_t number, const char **page, Error *err) {
+    const DataPage *wanted = &reader->pages[number];
+    CLEANUP(arena_free) Arena *scratch = NULL;
+    CacheKey key = key_of(reader, ENTRY_PAGE, number);
+    CacheEntry *entry = cache_find(reader->block->cache, &key);
+    Str bytes;
+
+    if (entry != NULL) {
+        stats_add(&reader->stats->cache_hits, 1);
+        *page = cache_payload(entry);
+        return pins_add(reader->pins, entry) ? ERR_OK
+                                             : error_set(err, ERR_LIMIT, "no memory to read");
+    }
+    scratch = arena_new(0, arena_budget(reader->arena));
+    if (scratch == NULL) return error_set(err, ERR_LIMIT, "no memory to read");
+    TRY(get(reader->block, wanted->offset, wanted->stored, scratch, reader->stats, &bytes, err));
+    return make_and_pin(reader, number, bytes, page, err);
+}
+
+ErrCode part_load_page(PartReader *reader, uint32_t number, const char **page, Error *err) {
+    return wrap(reader, load_page(reader, number, page, err), err);
 }

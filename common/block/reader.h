@@ -59,6 +59,9 @@ MUST_USE ErrCode part_read_blob(PartReader *reader, SectionKind kind, Str *raw, 
 MUST_USE ErrCode part_load_pages(PartReader *reader, const bool *needed, const char **pages,
                                  Error *err);
 
+/* One page. */
+MUST_USE ErrCode part_load_page(PartReader *reader, uint32_t number, const char **page, Error *err);
+
 /* A section's codec, if this program knows it. */
 MUST_USE ErrCode section_check(const Section *section, Error *err);
 
