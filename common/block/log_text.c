@@ -54,9 +54,11 @@ bool log_var_is_known(unsigned type, unsigned param) {
 typedef struct Splitter {
     const char *at;
     const char *end;
-    Buf *template;
+    char *start; /* of the template */
+    char *out;
     LogVar *vars;
     size_t var_count;
+    bool marks; /* the line holds LOG_MARK */
 } Splitter;
 
 static uint8_t class_at(const Splitter *s, const char *at) {
@@ -78,26 +80,24 @@ static int64_t number_of(const char *at, size_t digits) {
 }
 
 static void put_text(Splitter *s, size_t len) {
-    const char *mark;
-    Str text = {s->at, len};
-
-    s->at += len;
-    while ((mark = text.len == 0 ? NULL : memchr(text.ptr, LOG_MARK, text.len)) != NULL) {
-        size_t before = (size_t)(mark - text.ptr) + 1;
-
-        buf_append(s->template, text.ptr, before);
-        buf_append_byte(s->template, 0);
-        text = str_from(text, before);
+    if (LIKELY(!s->marks)) {
+        memcpy(s->out, s->at, len);
+        s->out += len;
+        s->at += len;
+        return;
     }
-    buf_append_str(s->template, text);
+    for (const char *end = s->at + len; s->at < end; s->at++) {
+        *s->out++ = *s->at;
+        if (*s->at == LOG_MARK) *s->out++ = 0;
+    }
 }
 
 static void put_var(Splitter *s, LogVarType type, size_t param, int64_t value, size_t len) {
-    const char mark[3] = {LOG_MARK, (char)type, (char)param};
-
     s->vars[s->var_count++] =
-        (LogVar){(uint8_t)type, (uint8_t)param, (uint32_t)s->template->len, value, {s->at, len}};
-    buf_append(s->template, mark, sizeof mark);
+        (LogVar){(uint8_t)type, (uint8_t)param, (uint32_t)(s->out - s->start), value, {s->at, len}};
+    *s->out++ = LOG_MARK;
+    *s->out++ = (char)type;
+    *s->out++ = (char)param;
     s->at += len;
 }
 
@@ -248,11 +248,13 @@ static void take_run(Splitter *s, size_t n, uint8_t any, bool goes_on) {
 }
 
 size_t log_line_split(Str line, Buf *template, LogVar *vars) {
-    Splitter s = {line.ptr, line.ptr + line.len, template, vars, 0};
+    /* A mark takes two bytes, a variable three, and there are at most as many as bytes. */
+    char *out = buf_reserve(template, 3 * line.len + 1);
+    Splitter s = {line.ptr, line.ptr + line.len, out, out, vars, 0, false};
     const char *constant = s.at, *p = s.at;
 
-    /* A line of nothing but marks doubles, and variables take less than what they stand for,
-     * but for a few bytes. */
+    if (out == NULL || line.len == 0) return 0;
+    s.marks = memchr(line.ptr, LOG_MARK, line.len) != NULL;
     while (p < s.end) {
         const char *run = p;
         uint8_t any = 0, c;
@@ -288,5 +290,6 @@ size_t log_line_split(Str line, Buf *template, LogVar *vars) {
         }
     }
     put_text(&s, (size_t)(s.end - s.at));
+    buf_added(template, (size_t)(s.out - out));
     return s.var_count;
 }

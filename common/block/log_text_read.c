@@ -29,6 +29,7 @@ typedef struct LogTemplatePart {
     const char *text; /* NULL: a variable */
     uint32_t length;
     uint16_t column;
+    uint16_t before; /* variables of the column in the template before this one */
     uint8_t type;
     uint8_t param;
 } LogTemplatePart;
@@ -241,7 +242,10 @@ static ErrCode make_parts(LogText *t, LogTemplate *template, Error *err) {
         TRY(take_variables(t, &t->vars[column], err));
         if (t->vars[column].type != type || t->vars[column].param != param)
             return log_page_corrupt(err, "variables of another type");
-        list[n++] = (LogTemplatePart){.column = column, .type = type, .param = param};
+        list[n] = (LogTemplatePart){.column = column, .type = type, .param = param};
+        for (uint32_t i = 0; i < n; i++)
+            list[n].before += list[i].text == NULL && list[i].column == column;
+        n++;
     }
     if (slot != template->slot_count) return log_page_corrupt(err, "a bad template");
     template->parts = list;
@@ -380,24 +384,21 @@ static char *put_var(char *out, const LogVarData *v, uint32_t i, int64_t time_ns
 /* Writes the line into the decoder's arena unless only its length is wanted. `next` says which
  * variable of each column is the row's first. */
 static ErrCode put_row(LogText *t, const LogTemplate *template, const uint32_t *next,
-                       uint32_t *at_of, int64_t time_ns, Str *line, uint32_t *length, Error *err) {
+                       int64_t time_ns, Str *line, uint32_t *length, Error *err) {
+    const LogTemplatePart *end = template->parts + template->part_count;
     uint64_t total = 0;
     char *out;
 
-    /* A column may be in a template more than once: places are counted as the line is gone
-     * through, twice. */
-    for (uint32_t i = 0; i < template->part_count; i++)
-        at_of[template->parts[i].column] = next[template->parts[i].column];
-    for (uint32_t i = 0; i < template->part_count; i++) {
-        const LogTemplatePart *p = &template->parts[i];
+    for (const LogTemplatePart *p = template->parts; p < end; p++) {
+        const LogVarData *v = &t->vars[p->column];
+        uint32_t at = next[p->column] + p->before;
 
         if (p->text != NULL) {
             total += p->length;
             continue;
         }
-        if (at_of[p->column] >= t->vars[p->column].count)
-            return log_page_corrupt(err, "a variable is missing");
-        total += var_length(&t->vars[p->column], at_of[p->column]++);
+        if (at >= v->count) return log_page_corrupt(err, "a variable is missing");
+        total += var_length(v, at);
     }
     if (total > LOG_COLUMN_RAW_MAX) return log_page_corrupt(err, "a line of too many bytes");
     if (length != NULL) *length = (uint32_t)total;
@@ -405,17 +406,13 @@ static ErrCode put_row(LogText *t, const LogTemplate *template, const uint32_t *
     out = arena_alloc_bytes(t->decoder->arena, (size_t)total + 1);
     if (out == NULL) return log_page_no_memory(err);
     *line = (Str){out, (size_t)total};
-    for (uint32_t i = 0; i < template->part_count; i++)
-        at_of[template->parts[i].column] = next[template->parts[i].column];
-    for (uint32_t i = 0; i < template->part_count; i++) {
-        const LogTemplatePart *p = &template->parts[i];
-
+    for (const LogTemplatePart *p = template->parts; p < end; p++) {
         if (p->text != NULL) {
             memcpy(out, p->text, p->length);
             out += p->length;
-            continue;
+        } else {
+            out = put_var(out, &t->vars[p->column], next[p->column] + p->before, time_ns);
         }
-        out = put_var(out, &t->vars[p->column], at_of[p->column]++, time_ns);
     }
     assert(out == line->ptr + line->len);
     return ERR_OK;
@@ -424,11 +421,10 @@ static ErrCode put_row(LogText *t, const LogTemplate *template, const uint32_t *
 ErrCode log_text_rows(LogText *t, const LogPicked *picked, const int64_t *times,
                       uint32_t times_first, Str *lines, uint32_t *lengths, Error *err) {
     uint32_t *next = ARENA_ARRAY(t->decoder->arena, uint32_t, (size_t)t->var_count + 1);
-    uint32_t *at_of = ARENA_ARRAY(t->decoder->arena, uint32_t, (size_t)t->var_count + 1);
     uint64_t bytes = 0;
     uint32_t row = 0;
 
-    if (next == NULL || at_of == NULL) return log_page_no_memory(err);
+    if (next == NULL) return log_page_no_memory(err);
     for (uint32_t i = 0; i < picked->count; i++, row++) {
         uint32_t wanted = log_picked_row(picked, i);
         LogTemplate *template;
@@ -444,8 +440,8 @@ ErrCode log_text_rows(LogText *t, const LogPicked *picked, const int64_t *times,
             }
         }
         if (template->parts == NULL) TRY(make_parts(t, template, err));
-        TRY(put_row(t, template, next, at_of, times[row - times_first],
-                    lines == NULL ? NULL : &lines[i], lengths == NULL ? NULL : &lengths[i], err));
+        TRY(put_row(t, template, next, times[row - times_first], lines == NULL ? NULL : &lines[i],
+                    lengths == NULL ? NULL : &lengths[i], err));
         bytes += lines == NULL ? 0 : lines[i].len;
         if (bytes > 2 * (uint64_t)LOG_COLUMN_RAW_MAX)
             return log_page_corrupt(err, "lines of too many bytes");
