@@ -42,6 +42,27 @@ static void read_histograms(Str payload) {
     arena_free(arena);
 }
 
+static void read_lines(Str payload) {
+    Reader r = reader_of(payload);
+    size_t bytes = 0;
+    LogRun run;
+
+    while (reader_left(&r) > 0 && record_read_lines(&r, &run)) {
+        uint32_t left = run.count;
+        LogEntry entry;
+        bool whole;
+
+        for (; record_next_line(&run, &entry, &whole); left--) {
+            assert(left > 0);
+            assert(entry.line.ptr >= payload.ptr &&
+                   entry.metadata.ptr + entry.metadata.len <= payload.ptr + payload.len);
+            bytes += entry.line.len + entry.metadata.len;
+        }
+        assert(!whole || left == 0);
+    }
+    assert(bytes <= payload.len);
+}
+
 static void read_payload(uint8_t type, Str payload) {
     static SampleColumns columns;
     Reader r = reader_of(payload);
@@ -51,6 +72,7 @@ static void read_payload(uint8_t type, Str payload) {
 
     switch (type) {
     case RECORD_METRICS_SERIES:
+    case RECORD_LOGS_STREAMS:
         read_series(payload);
         break;
     case RECORD_METRICS_SAMPLES:
@@ -66,6 +88,9 @@ static void read_payload(uint8_t type, Str payload) {
     case RECORD_METRICS_METADATA:
         while (reader_left(&r) > 0 && record_read_metadata(&r, &metadata)) {
         }
+        break;
+    case RECORD_LOGS_LINES:
+        read_lines(payload);
         break;
     default:
         break;
@@ -145,6 +170,23 @@ static void add_entries(Buf *group) {
     entry_writer_finish(&metadata);
 }
 
+static void add_lines(Buf *group) {
+    static const char labels[] = "\x0a\x0a\x0a\x03"
+                                 "app\x12\x03web";
+    EntryWriter streams = entry_writer(group, RECORD_LOGS_STREAMS, 0);
+    EntryWriter lines = entry_writer(group, RECORD_LOGS_LINES, 0);
+    LogEntry entries[] = {{1700000000000000000, STR("level=info msg=\"done\" took=17ms"), {0}},
+                          {1699999999000000000, STR("a\0b"), {labels, sizeof labels - 1}},
+                          {1699999999000000000, {0}, {0}}};
+
+    streams.prefix = STR("team");
+    record_add_series(&streams, 0, (Hash128){5, 6}, (Str){labels, sizeof labels - 1});
+    entry_writer_finish(&streams);
+    record_add_lines(&lines, 0, entries, ARRAY_LEN(entries));
+    record_add_lines(&lines, 7, entries, 1);
+    entry_writer_finish(&lines);
+}
+
 /* What wal_commit() does to a group before it is written. */
 static void seal(Buf *file, Str group) {
     for (size_t at = 0; at < group.len;) {
@@ -182,6 +224,7 @@ bool fuzz_seed(unsigned n, Buf *out) {
     record_add_tenant(&group, 0, STR("team"));
     add_entries(&group);
     add_samples(&group);
+    add_lines(&group);
     if (n == 0) seed_file(buf_str(&group), out);
     /* Then each frame's payload alone. */
     for (size_t at = 0; n > 0 && at < group.len; frame_number++) {
