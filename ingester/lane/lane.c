@@ -268,14 +268,29 @@ bool lane_logs_behind(Lane *lane) {
     return bytes >= 2 * lane->options.flush_log_bytes;
 }
 
+size_t lane_log_bytes_max(Lane *lane) {
+    size_t frozen = 0;
+
+    pthread_mutex_lock(&lane->lock);
+    for (const Generation *at = lane->frozen; at != NULL; at = at->next) frozen++;
+    pthread_mutex_unlock(&lane->lock);
+    return lane->options.flush_log_bytes * MAX(frozen / 4, (size_t)1);
+}
+
+static bool lane_full_of_logs(Lane *lane) {
+    size_t bytes = lane->live->logs.bytes;
+
+    return bytes >= lane->options.flush_log_bytes && bytes >= lane_log_bytes_max(lane);
+}
+
 static void lane_tick(Lane *lane) {
     const IngesterOptions *ingester = lane->options.ingester;
     const Generation *live = lane->live;
     bool old = live->first_ms != 0 && ingester->flush_age_ms > 0 &&
                clock_now_ms(ingester->clock) - live->first_ms >= ingester->flush_age_ms;
 
-    if (old || generation_bytes(live) >= lane->options.flush_bytes ||
-        live->logs.bytes >= lane->options.flush_log_bytes || lane_under_pressure(lane))
+    if (old || generation_bytes(live) >= lane->options.flush_bytes || lane_full_of_logs(lane) ||
+        lane_under_pressure(lane))
         lane_freeze(lane);
     lane_flush_due(lane);
     if (ingester->wal_sync == WAL_SYNC_INTERVAL) {

@@ -107,11 +107,13 @@ ErrCode replay_next_part(Replay *replay, Error *err) {
 static bool part_is_full(const Replay *replay) {
     size_t bytes = generation_bytes(replay->generation);
     size_t full = replay->lane->options.flush_bytes;
-    size_t full_of_logs = replay->lane->options.flush_log_bytes;
+    size_t log_bytes = replay->generation->logs.bytes;
 
     /* A live head passes its size by what one group brings: the same log must not become two parts
      * just for that. */
-    if (bytes >= full / 2 * 3 || replay->generation->logs.bytes >= full_of_logs / 2 * 3)
+    if (bytes >= full / 2 * 3) return true;
+    if (log_bytes >= replay->lane->options.flush_log_bytes / 2 * 3 &&
+        log_bytes >= lane_log_bytes_max(replay->lane) / 2 * 3)
         return true;
     return bytes >= full / 4 && !replay->unaccounted && memory_is_short(replay->lane);
 }

@@ -13,6 +13,8 @@ static int setup(void **state) {
     World *world = malloc(sizeof *world);
 
     world_make(world);
+    /* Keeps the address space of many generations small: ThreadSanitizer has little of it. */
+    budget_init(&world->heads, "heads", MIB(512), NULL);
     *state = world;
     return 0;
 }
