@@ -5,6 +5,7 @@
 #define XXH_STATIC_LINKING_ONLY
 #include <xxhash.h>
 
+#include "common/base/rune.h"
 #include "querier/exec/go_float.h"
 #include "querier/promql/aggregate.h"
 #include "querier/promql/functions.h"
@@ -344,6 +345,14 @@ static ErrCode count_series(CountWork *work, LabelSet labels, const Column *colu
     return ERR_OK;
 }
 
+static ErrCode bad_label(Str label, Error *err) {
+    CLEANUP_IN_PLACE(buf_done) Buf quoted;
+
+    buf_init(&quoted, 0);
+    rune_quote(&quoted, str_slice(label, 0, 256));
+    return error_set(err, ERR_INVALID, "invalid label name " STR_FMT, STR_ARG(buf_str(&quoted)));
+}
+
 ErrCode aggregate_count_values(Eval *eval, const Node *node, const Grid *grid, Stream *out,
                                Error *err) {
     Str label = node->args[1]->expr->as.string.value;
@@ -352,8 +361,7 @@ ErrCode aggregate_count_values(Eval *eval, const Node *node, const Grid *grid, S
     Vector in, result;
     Buf text;
 
-    if (label.len == 0 || !str_is_utf8(label))
-        return error_set(err, ERR_INVALID, "invalid label name \"" STR_FMT "\"", STR_ARG(label));
+    if (label.len == 0 || !str_is_utf8(label)) return bad_label(label, err);
     TRY(eval_vector(eval, node->args[0], grid, &in, err));
     TRY(grouping_make(eval, node, label, &work.grouping, err));
     work.value_label = symbols_add(eval->symbols, label);

@@ -29,6 +29,10 @@ ErrCode interpolate_hists(const Interpolation *at, const Hist *h1, int64_t t1, c
     *out = NULL;
     if (t == t1) return copy_of(worker, h1, out, err);
     if (t == t2) return copy_of(worker, h2, out, err);
+    if ((h1->schema == HISTOGRAM_SCHEMA_CUSTOM) != (h2->schema == HISTOGRAM_SCHEMA_CUSTOM)) {
+        annotate_name(worker->annotations, ANNOTATION_MIXED_EXPONENTIAL_CUSTOM, at->node, at->name);
+        return ERR_OK;
+    }
     if (at->counter && hist_detect_reset(h2, h1)) {
         *out = hist_multiply(worker->hists, h2, fraction, false);
         return *out == NULL ? eval_out_of_memory(err) : ERR_OK;
@@ -38,8 +42,6 @@ ErrCode interpolate_hists(const Interpolation *at, const Hist *h1, int64_t t1, c
         if (*out == NULL) return eval_out_of_memory(err);
     }
     if (sub.out_of_memory || add.out_of_memory) return eval_out_of_memory(err);
-    if (sub.incompatible || add.incompatible)
-        annotate_name(worker->annotations, ANNOTATION_MIXED_EXPONENTIAL_CUSTOM, at->node, at->name);
     if (sub.bounds_reconciled)
         annotate_more(worker->annotations, ANNOTATION_BOUNDS_RECONCILED, at->node, " subtraction");
     if (add.bounds_reconciled)
