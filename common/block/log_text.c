@@ -247,47 +247,74 @@ static void take_run(Splitter *s, size_t n, uint8_t any, bool goes_on) {
         put_text(s, n);
 }
 
+/* The first digit in [p, end), or `end`: eight bytes at a time, since most of a line is words. */
+static const char *find_digit(const char *p, const char *end) {
+    const uint64_t ones = 0x0101010101010101u;
+
+    for (; end - p >= 8; p += 8) {
+        uint64_t word, no_digit;
+
+        memcpy(&word, p, sizeof word);
+        word ^= ones * '0'; /* digits are 0 to 9 now: adding 118 leaves the top bit clear */
+        no_digit = (((word & ones * 0x7f) + ones * 118) | word) & ones * 0x80;
+        if (no_digit != ones * 0x80)
+            return p + (unsigned)__builtin_ctzll(~no_digit & ones * 0x80) / 8;
+    }
+    while (p < end && (CLASS[(uint8_t)*p] & DIGIT) == 0) p++;
+    return p;
+}
+
+/* The run that ends at `end` is next; what comes before is constant. All of the run is taken, and
+ * what its variable reaches beyond it. */
+static void take_run_at(Splitter *s, const char *run, const char *end, uint8_t any, bool goes_on) {
+    const char *p = end;
+
+    put_text(s, (size_t)(run - s->at));
+    take_run(s, (size_t)(end - run), any, goes_on);
+    /* Letters behind a number are constant, and begin no variable. */
+    if (s->at > p) p = s->at;
+    while ((class_at(s, p) & ALNUM) != 0) p++;
+    put_text(s, (size_t)(p - s->at));
+}
+
+static const char *run_end(const Splitter *s, const char *p, uint8_t *any) {
+    uint8_t c;
+
+    while (((c = class_at(s, p)) & ALNUM) != 0) {
+        *any |= c;
+        p++;
+    }
+    return p;
+}
+
+/* Is there a dash behind an id, as in names of pods? */
+static bool name_goes_on(const Splitter *s) {
+    const LogVar *last;
+
+    if (s->var_count == 0 || s->var_count == LOG_LINE_VARS_MAX) return false;
+    last = &s->vars[s->var_count - 1];
+    return (last->type == LOG_VAR_HEX || last->type == LOG_VAR_WORD) &&
+           last->text.ptr + last->text.len == s->at && s->end - s->at > 1 && *s->at == '-' &&
+           (class_at(s, s->at + 1) & ALNUM) != 0;
+}
+
 size_t log_line_split(Str line, Buf *template, LogVar *vars) {
     /* A mark takes two bytes, a variable three, and there are at most as many as bytes. */
     char *out = buf_reserve(template, 3 * line.len + 1);
     Splitter s = {line.ptr, line.ptr + line.len, out, out, vars, 0, false};
-    const char *constant = s.at, *p = s.at;
 
     if (out == NULL || line.len == 0) return 0;
     s.marks = memchr(line.ptr, LOG_MARK, line.len) != NULL;
-    while (p < s.end) {
-        const char *run = p;
-        uint8_t any = 0, c;
-        size_t vars_before;
-        bool goes_on;
+    while (s.var_count < LOG_LINE_VARS_MAX) {
+        bool goes_on = name_goes_on(&s);
+        const char *digit = goes_on ? s.at + 1 : find_digit(s.at, s.end), *run = digit, *end;
+        uint8_t any = 0;
 
-        while (run < s.end && (CLASS[(uint8_t)*run] & ALNUM) == 0) run++;
-        p = run;
-        while (p < s.end && ((c = CLASS[(uint8_t)*p]) & ALNUM) != 0) {
-            any |= c;
-            p++;
-        }
-        goes_on = run - constant == 1 && *constant == '-' && s.var_count > 0 &&
-                  (s.vars[s.var_count - 1].type == LOG_VAR_HEX ||
-                   s.vars[s.var_count - 1].type == LOG_VAR_WORD) &&
-                  s.at == s.vars[s.var_count - 1].text.ptr + s.vars[s.var_count - 1].text.len;
-        if (((any & DIGIT) == 0 && !goes_on) || s.var_count == LOG_LINE_VARS_MAX) continue;
-        put_text(&s, (size_t)(run - s.at));
-        vars_before = s.var_count;
-        take_run(&s, (size_t)(p - run), any, goes_on);
-        if (s.var_count > vars_before && s.at > p) p = s.at; /* it went past the run */
-        /* Letters behind a number are constant, and begin no variable. */
-        constant = s.at;
-        if (s.at < p) {
-            put_text(&s, (size_t)(p - s.at));
-            constant = s.at;
-        } else if (s.var_count > vars_before && (class_at(&s, p) & ALNUM) != 0) {
-            const char *q = p;
-
-            while ((class_at(&s, q) & ALNUM) != 0) q++;
-            put_text(&s, (size_t)(q - s.at));
-            p = constant = q;
-        }
+        if (digit == s.end) break;
+        while (run > s.at && (CLASS[(uint8_t)run[-1]] & ALNUM) != 0)
+            any |= CLASS[(uint8_t) * --run];
+        end = run_end(&s, digit, &any);
+        take_run_at(&s, run, end, any, goes_on);
     }
     put_text(&s, (size_t)(s.end - s.at));
     buf_added(template, (size_t)(s.out - out));
