@@ -125,6 +125,9 @@ void block_cursor_close(BlockCursor *cursor);
 MUST_USE ErrCode times_decode(const TimesColumn *times, int64_t *out, Error *err);
 /* CHUNK_FLOATS; `out` has room for chunk->count. */
 MUST_USE ErrCode floats_decode(const ChunkView *chunk, double *out, Error *err);
+/* CHUNK_FLOATS, by its first bytes: no value can be NaN, a stale marker included. False: unknown.
+ */
+bool floats_are_numbers(const ChunkView *chunk);
 /* CHUNK_HISTOGRAMS. */
 MUST_USE ErrCode histograms_decode(const ChunkView *chunk, Arena *arena,
                                    const NativeHistogram ***out, Error *err);

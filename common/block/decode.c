@@ -34,3 +34,7 @@ ErrCode floats_decode(const ChunkView *chunk, double *out, Error *err) {
                          chunk->bytes.len, chunk->count);
     return ERR_OK;
 }
+
+bool floats_are_numbers(const ChunkView *chunk) {
+    return floats_column_is_numbers(chunk->bytes);
+}

@@ -202,3 +202,12 @@ bool floats_take(Reader *r, size_t count, double *out) {
     }
     return !tag.exceptions || take_exceptions(r, count, out);
 }
+
+bool floats_column_is_numbers(Str column) {
+    const uint8_t *head = (const uint8_t *)column.ptr;
+    IntsTag tag;
+
+    if (column.len < 2) return false;
+    tag = ints_tag(head);
+    return tag.mapping <= DECIMALS_MAX && !tag.exceptions;
+}

@@ -12,5 +12,9 @@
 /* Encodes 1 to COLUMN_ITEMS_MAX values at `out`, which has room for column_bytes_max(count). */
 size_t floats_encode(const double *v, size_t count, uint8_t *out);
 
+/* Whether the column is decimal numbers without an exception, by its head alone: none is NaN then.
+ */
+bool floats_column_is_numbers(Str column);
+
 /* Takes a column of `count` values off `r`. False: the bytes are not one. */
 MUST_USE bool floats_take(Reader *r, size_t count, double *out);

@@ -312,6 +312,10 @@ static void add_line(BitsWord *v, size_t count, uint64_t base, uint64_t step, un
         v[i] = base + ((v[i] + (uint64_t)((int64_t)rise >> LINE_BITS)) << shift);
 }
 
+IntsTag ints_tag(const uint8_t head[2]) {
+    return (IntsTag){head[0] >> 4, (head[1] & HAS_EXCEPTIONS) != 0};
+}
+
 bool ints_decode(Reader *r, size_t count, BitsWord *out, IntsTag *tag, bool *constant) {
     uint8_t mode = reader_u8(r), packing = reader_u8(r);
     unsigned predictor = mode & PREDICTOR_MASK, width = packing & 127;

@@ -27,6 +27,9 @@ typedef struct IntsTag {
 /* Encodes 1 to COLUMN_ITEMS_MAX integers at `out`; returns bytes written. */
 size_t ints_encode(const int64_t *v, size_t count, IntsTag tag, uint8_t *out);
 
+/* The tag of the column that begins at `head`, of which there are two bytes at least. */
+IntsTag ints_tag(const uint8_t head[2]);
+
 /* Takes a column of `count` off `r`. False: the bytes are not one. The integers are left as words,
  * so that they may be turned into doubles in place. A column whose values are all the same and
  * nothing more comes back as *constant with only out[0] set. */

@@ -71,6 +71,8 @@ typedef struct SelectRequest {
     int64_t max_ms;
     /* Hints a source may use to read less. */
     bool labels_only; /* nobody will call read(): for /series and label queries */
+    /* Values are only asked whether they are stale markers: others may be read as any number. */
+    bool presence_only;
     bool newest_only; /* of each series only the newest sample of the range will be looked at */
 } SelectRequest;
 

@@ -77,6 +77,7 @@ typedef struct FetchedSet {
     FetchedSeries *series;
     size_t count;
     int64_t max_ms;
+    bool presence_only; /* the request's */
 } FetchedSet;
 
 /* Brings the parts' label pairs into the query's symbols and joins equal series. With `mapping`,

@@ -122,8 +122,15 @@ static bool is_run_of_floats(const FetchedSeries *series) {
     return true;
 }
 
-static ErrCode read_run(SeriesScratch *scratch, const FetchedSeries *series, SeriesSamples *out,
-                        Error *err) {
+/* What only counts as being there need not be decoded. */
+static ErrCode read_values(const ChunkView *chunk, bool presence_only, double *out, Error *err) {
+    if (!presence_only || !floats_are_numbers(chunk)) return floats_decode(chunk, out, err);
+    memset(out, 0, chunk->count * sizeof *out);
+    return ERR_OK;
+}
+
+static ErrCode read_run(SeriesScratch *scratch, const FetchedSeries *series, bool presence_only,
+                        SeriesSamples *out, Error *err) {
     uint64_t key = 0x9e3779b97f4a7c15u;
     size_t count = 0, at = 0;
     SharedTimes *slot;
@@ -147,7 +154,7 @@ static ErrCode read_run(SeriesScratch *scratch, const FetchedSeries *series, Ser
         const ChunkView *chunk = series->chunks[c];
 
         if (!found) TRY(times_decode(chunk->times, scratch->times + at, err));
-        TRY(floats_decode(chunk, scratch->values + at, err));
+        TRY(read_values(chunk, presence_only, scratch->values + at, err));
         at += chunk->count;
     }
     out->values = scratch->values;
@@ -367,7 +374,7 @@ ErrCode fetch_read(const SeriesSet *set, size_t i, SeriesScratch *scratch, Serie
     arena_reset(scratch->series);
     if (series->chunk_count > 0) {
         if (is_run_of_floats(series))
-            TRY(read_run(scratch, series, &samples, err));
+            TRY(read_run(scratch, series, fetched->presence_only, &samples, err));
         else
             TRY(read_pieces(scratch, series, &samples, err));
         trim(&samples, series->min_ms, fetched->max_ms);

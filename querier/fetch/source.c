@@ -20,6 +20,7 @@ static ErrCode source_select(SeriesSource *source, QueryContext *query,
     TRY(fetch_parts(fetch, query, request, false, &parts, err));
     TRY(fetch_merge(fetch, query, &parts, set, NULL, err));
     set->max_ms = request->max_ms;
+    set->presence_only = request->presence_only;
     *out = (SeriesSet){set->labels, set->count, fetch_read, set};
     return ERR_OK;
 }

@@ -19,6 +19,7 @@ typedef struct Planner {
     unsigned stats_above;   /* calls that need only a histogram's count and sum */
     unsigned buckets_above; /* what needs its buckets */
     unsigned limitk_above;  /* takes the first of what comes */
+    bool presence_above;    /* directly: asks only whether there is a sample */
 } Planner;
 
 static bool register_node(Plan *plan, Node *node) {
@@ -134,6 +135,8 @@ static bool make_children(Planner *planner, Node *node) {
 
     switch (expr->kind) {
     case PROMQL_SELECTOR:
+        node->presence_only =
+            planner->presence_above && !expr->as.selector.anchored && !expr->as.selector.smoothed;
         set_time(planner, node, &expr->as.selector.time);
         node->stats_only = planner->stats_above > 0 && planner->buckets_above == 0;
         node->in_order = planner->limitk_above > 0;
@@ -291,12 +294,29 @@ static bool find_same(Planner *planner, Node *node) {
         at = (at + 1) & planner->table_mask;
     if (planner->table[at] == NULL) planner->table[at] = node;
     node->same = planner->table[at];
+    node->same->presence_only &= node->presence_only;
     return true;
+}
+
+/* What only asks whether its argument has a sample. */
+static bool needs_presence(const PromqlExpr *expr) {
+    if (expr->kind == PROMQL_AGGREGATE)
+        return expr->as.aggregate.op == PROMQL_COUNT || expr->as.aggregate.op == PROMQL_GROUP;
+    if (expr->kind != PROMQL_CALL) return false;
+    switch (expr->as.call.function->id) {
+    case PROMQL_FN_ABSENT:
+    case PROMQL_FN_ABSENT_OVER_TIME:
+    case PROMQL_FN_COUNT_OVER_TIME:
+    case PROMQL_FN_PRESENT_OVER_TIME:
+        return true;
+    default:
+        return false;
+    }
 }
 
 static Node *make(Planner *planner, const PromqlExpr *expr) {
     Node *node = ARENA_NEW(planner->plan->arena, Node);
-    bool made, limitk;
+    bool made, limitk, above = planner->presence_above;
 
     expr = unwrapped(expr);
     if (node == NULL || !register_node(planner->plan, node)) return NULL;
@@ -310,7 +330,11 @@ static Node *make(Planner *planner, const PromqlExpr *expr) {
         planner->limitk_above += limitk;
         planner->stats_above += needs_stats(expr);
         planner->buckets_above += needs_buckets(expr);
+        /* Of what is directly below, a range's selector included. */
+        if (expr->kind != PROMQL_SELECTOR && expr->kind != PROMQL_MATRIX)
+            planner->presence_above = needs_presence(expr);
         made = make_children(planner, node);
+        planner->presence_above = above;
         planner->limitk_above -= limitk;
         planner->stats_above -= needs_stats(expr);
         planner->buckets_above -= needs_buckets(expr);
@@ -479,6 +503,8 @@ ErrCode plan_make(Arena *arena, const PromqlExpr *expr, const PlanTimes *times, 
     for (uint32_t i = 0; i < plan.count; i++)
         plan.positions[i] =
             plan.nodes[i]->kind == PROMQL_SUBQUERY ? 0 : plan.nodes[i]->expr->range.start;
+    for (uint32_t i = 0; i < plan.count; i++)
+        plan.nodes[i]->presence_only = plan.nodes[i]->same->presence_only;
     count_uses(plan.root);
     plan.root->fixed = mark_fixed(plan.root).fixable;
     *out = plan;

@@ -18,11 +18,12 @@ struct Node {
     bool has_at; /* selectors and subqueries: evaluated at at_ms, whatever the step */
     int64_t at_ms;
     int64_t offset_ms;
-    int64_t range_ms; /* matrix selectors and subqueries */
-    bool stats_only;  /* selectors: only count and sum of histograms are needed above */
-    bool in_order;    /* selectors: series are wanted in the order of their labels */
-    Node **args;      /* call: arguments; aggregate: inner, parameter; binary: left, right;
-                       * unary, subquery, matrix: inner */
+    int64_t range_ms;   /* matrix selectors and subqueries */
+    bool stats_only;    /* selectors: only count and sum of histograms are needed above */
+    bool in_order;      /* selectors: series are wanted in the order of their labels */
+    bool presence_only; /* selectors: that there is a sample matters above, not its value */
+    Node **args;        /* call: arguments; aggregate: inner, parameter; binary: left, right;
+                         * unary, subquery, matrix: inner */
     size_t arg_count;
     uint64_t hash;
 };

@@ -10,6 +10,7 @@ struct Selected {
     const Node *selector; /* its matchers count */
     int64_t min_ms, max_ms;
     bool newest_only;
+    bool presence_only;
     bool in_order;
     SeriesSet set;
 };
@@ -72,12 +73,14 @@ ErrCode select_series(Eval *eval, const Node *selector, int64_t min_ms, int64_t 
                              .matcher_count = selector->expr->as.selector.matcher_count,
                              .min_ms = min_ms,
                              .max_ms = max_ms,
-                             .newest_only = newest_only};
+                             .newest_only = newest_only,
+                             .presence_only = selector->presence_only};
     Selected *selected;
 
     for (selected = eval->selected; selected != NULL; selected = selected->next) {
         if (selected->in_order != selector->in_order || selected->min_ms != min_ms ||
             selected->max_ms != max_ms || (selected->newest_only && !newest_only) ||
+            (selected->presence_only && !selector->presence_only) ||
             !same_matchers(selected->selector, selector))
             continue;
         *out = &selected->set;
@@ -96,6 +99,7 @@ ErrCode select_series(Eval *eval, const Node *selector, int64_t min_ms, int64_t 
     selected->min_ms = min_ms;
     selected->max_ms = max_ms;
     selected->newest_only = newest_only;
+    selected->presence_only = selector->presence_only;
     selected->next = eval->selected;
     eval->selected = selected;
     *out = &selected->set;

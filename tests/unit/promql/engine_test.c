@@ -54,6 +54,27 @@ static void a_vector_has_one_time_and_the_order_it_was_made_in(void **state) {
                 "\"value\":[300,\"30\"]}]}}");
 }
 
+/* The source hides values from who only counts; whoever shares the selector sees them still. */
+static void counting_needs_no_values_but_others_do(void **state) {
+    static const char *const queries[] = {
+        "count(requests_total) + sum(requests_total)",
+        "sum(requests_total) + count(requests_total)",
+        "sum(requests_total) + group(requests_total) + count(requests_total{code=\"200\"})",
+        "count((requests_total)) + sum(sum_over_time(requests_total[1s]))",
+        "sum(count_over_time(requests_total[1s])) + sum(sum_over_time(requests_total[1s]))",
+        "sum(requests_total) + sum(present_over_time(requests_total[1s]))",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(queries); i++)
+        assert_json(queries[i], 0, 300000, 0,
+                    "{\"status\":\"success\",\"data\":{\"resultType\":\"vector\",\"result\":["
+                    "{\"metric\":{},\"value\":[300,\"122\"]}]}}");
+    assert_json("count(requests_total > 50)", 0, 300000, 0,
+                "{\"status\":\"success\",\"data\":{\"resultType\":\"vector\",\"result\":["
+                "{\"metric\":{},\"value\":[300,\"1\"]}]}}");
+}
+
 static void a_matrix_is_sorted_by_labels_and_leaves_gaps_out(void **state) {
     (void)state;
     assert_json(
@@ -211,6 +232,7 @@ static void running_out_of_memory_is_an_error_wherever_it_happens(void **state) 
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_vector_has_one_time_and_the_order_it_was_made_in),
+        TEST(counting_needs_no_values_but_others_do),
         TEST(a_matrix_is_sorted_by_labels_and_leaves_gaps_out),
         TEST(scalars_and_strings_are_what_they_are),
         TEST(a_range_selector_has_the_samples_own_times),

@@ -172,6 +172,7 @@ typedef struct FakeSet {
     const FakeSeries **series;
     int64_t min, max;
     uint64_t id;
+    bool presence_only;
 } FakeSet;
 
 static size_t first_from(const int64_t *times, size_t count, int64_t time) {
@@ -188,6 +189,12 @@ static void *copy(Arena *arena, const void *numbers, size_t count) {
     return to;
 }
 
+/* Who said that values do not matter finds others. */
+static void hide_values(double *values, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (!value_is_stale(values[i])) values[i] = i % 2 == 0 ? -1.75e9 : 0;
+}
+
 static ErrCode fake_read(const SeriesSet *set, size_t i, SeriesScratch *scratch, SeriesSamples *out,
                          Error *err) {
     const FakeSet *found = set->context;
@@ -199,15 +206,18 @@ static ErrCode fake_read(const SeriesSet *set, size_t i, SeriesScratch *scratch,
 
     bool share = found->fake->share;
     const NativeHistogram **histograms;
+    double *values;
 
     (void)err;
     arena_reset(scratch->series);
     histograms = ARENA_ARRAY(scratch->series, const NativeHistogram *, h_end - h + 1);
     for (size_t k = h; k < h_end; k++)
         histograms[k - h] = histogram_dup(scratch->series, series->histograms[k]);
+    values = copy(scratch->series, series->values + first, end - first);
+    if (found->presence_only) hide_values(values, end - first);
     *out = (SeriesSamples){
         .times = copy(share ? scratch->kept : scratch->series, series->times + first, end - first),
-        .values = copy(scratch->series, series->values + first, end - first),
+        .values = values,
         .count = end - first,
         .times_id = share ? series->times_hash ^ found->id : 0,
         .histogram_times = copy(scratch->series, series->histogram_times + h, h_end - h),
@@ -240,6 +250,7 @@ static ErrCode fake_select(SeriesSource *source, QueryContext *query, const Sele
     found->fake = fake;
     found->min = request->min_ms;
     found->max = request->max_ms;
+    found->presence_only = request->presence_only;
     found->id = ++fake->selects << 40;
     for (size_t i = 0; i < fake->count; i++) {
         FakeSeries *series = &fake->series[i];

@@ -44,6 +44,7 @@ typedef struct Scene {
 
     Arena *query_arena;
     QueryContext query;
+    bool presence_only; /* what selects ask for */
     BlockStats stats;
     SeriesSource *source;
 } Scene;
@@ -404,7 +405,8 @@ static inline const char *select_text(Scene *scene, const char *matchers, int64_
                                       int64_t max_ms) {
     static char lines[SERIES_MAX][1024], text[SERIES_MAX * 1024];
     CLEANUP(series_scratch_free) SeriesScratch *scratch = series_scratch_new(&scene->query);
-    SelectRequest request = {.min_ms = min_ms, .max_ms = max_ms};
+    SelectRequest request = {
+        .min_ms = min_ms, .max_ms = max_ms, .presence_only = scene->presence_only};
     Error err = {0};
     SeriesSet set;
     size_t at = 0;

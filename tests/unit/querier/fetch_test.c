@@ -54,6 +54,28 @@ static void an_instant_is_there_once_and_the_older_place_wins(void **state) {
     scene_done(&scene);
 }
 
+/* Whoever asks for presence gets all instants, and stale markers as they are. */
+static void presence_alone_keeps_instants_and_stale_markers(void **state) {
+    uint64_t bits = UINT64_C(0x7ff0000000000002);
+    double stale;
+    Scene scene;
+
+    (void)state;
+    memcpy(&stale, &bits, sizeof stale);
+    scene_make(&scene);
+    add_block(&scene, {"a", "plain", NULL, 1000, 7, 0}, {"a", "plain", NULL, 2000, 8, 0},
+              {"a", "stale", NULL, 1000, 7, 0}, {"a", "stale", NULL, 2000, stale, 0},
+              {"a", "stale", NULL, 3000, 9, 0});
+    add_block(&scene, {"a", "plain", NULL, 3000, 9, 0});
+    query_begin(&scene, "a", INT64_MIN);
+    assert_selects(&scene, "", 0, 9000,
+                   "plain 1000:7 2000:8 3000:9 ; stale 1000:7 2000:nan 3000:9 ; ");
+    scene.presence_only = true;
+    assert_selects(&scene, "__name__=plain", 1500, 9000, "plain 2000:0 3000:0 ; ");
+    assert_selects(&scene, "__name__=stale", 0, 9000, "stale 1000:7 2000:nan 3000:9 ; ");
+    scene_done(&scene);
+}
+
 /* Objects come in order of age; what they hold may be of any time. */
 static void blocks_need_not_be_in_order_of_time(void **state) {
     Scene scene;
@@ -456,6 +478,7 @@ int main(void) {
         cmocka_unit_test(nothing_is_found_where_nothing_is),
         cmocka_unit_test(series_of_heads_and_blocks_are_one),
         cmocka_unit_test(an_instant_is_there_once_and_the_older_place_wins),
+        cmocka_unit_test(presence_alone_keeps_instants_and_stale_markers),
         cmocka_unit_test(blocks_need_not_be_in_order_of_time),
         cmocka_unit_test(floats_and_histograms_of_a_series_are_merged),
         cmocka_unit_test(samples_outside_of_the_range_are_left_out),
