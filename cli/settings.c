@@ -93,8 +93,9 @@ static const ConfigSetting table[] = {
      "memory.limit."},
     {"flush.log_bytes", CONFIG_BYTES, FIELD(flush_log_bytes), "0", 0, 0, NULL, NULL,
      "A lane that holds more than this of logs flushes early; while it fills up, at most twice as "
-     "much waits to be stored. More makes larger objects for more memory. 0: 48 MiB shared by the "
-     "lanes, at least 8 MiB each."},
+     "much waits to be stored. Each stream adds 2 KiB. More makes larger objects for more memory. "
+     "0: "
+     "48 MiB shared by the lanes, at least 8 MiB each."},
     {"ingester.created_timestamps", CONFIG_BOOL, FIELD(created_timestamp_zero_sample), "true", 0, 0,
      NULL, NULL,
      "Write a zero at a counter's created timestamp when the sender gives one, so that its first "

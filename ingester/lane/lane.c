@@ -16,6 +16,7 @@
 #include "common/base/random.h"
 
 enum {
+    STREAM_BYTES = 2048,   /* that a stream adds to what makes a head of logs full */
     SLEEP_MS_MAX = 250,    /* the clock is looked at that often, even when nothing comes in */
     BEHIND_MS_MAX = 10000, /* a flush that takes longer isn't waited for: the store is at fault */
     RETRY_MS_MIN = 1000,
@@ -257,30 +258,33 @@ static bool lane_under_pressure(Lane *lane) {
 
 bool lane_logs_behind(Lane *lane) {
     uint64_t now = now_ns(lane);
-    size_t bytes = 0;
+    size_t bytes = 0, max = 2 * lane->options.flush_log_bytes;
 
     if (lane->stop) return false;
     pthread_mutex_lock(&lane->lock);
     for (const Generation *at = lane->frozen; at != NULL; at = at->next)
-        if (at->flush_attempts == 0 && now - at->frozen_ns < BEHIND_MS_MAX * UINT64_C(1000000))
+        if (at->flush_attempts == 0 && now - at->frozen_ns < BEHIND_MS_MAX * UINT64_C(1000000)) {
             bytes += at->logs.bytes;
+            max += (size_t)at->logs.stream_count * STREAM_BYTES;
+        }
     pthread_mutex_unlock(&lane->lock);
-    return bytes >= 2 * lane->options.flush_log_bytes;
+    return bytes >= max;
 }
 
-size_t lane_log_bytes_max(Lane *lane) {
+size_t lane_log_bytes_max(Lane *lane, const Generation *generation) {
     size_t frozen = 0;
 
     pthread_mutex_lock(&lane->lock);
     for (const Generation *at = lane->frozen; at != NULL; at = at->next) frozen++;
     pthread_mutex_unlock(&lane->lock);
-    return lane->options.flush_log_bytes * MAX(frozen / 4, (size_t)1);
+    return lane->options.flush_log_bytes * MAX(frozen / 4, (size_t)1) +
+           (size_t)generation->logs.stream_count * STREAM_BYTES;
 }
 
 static bool lane_full_of_logs(Lane *lane) {
     size_t bytes = lane->live->logs.bytes;
 
-    return bytes >= lane->options.flush_log_bytes && bytes >= lane_log_bytes_max(lane);
+    return bytes >= lane->options.flush_log_bytes && bytes >= lane_log_bytes_max(lane, lane->live);
 }
 
 static void lane_tick(Lane *lane) {

@@ -174,10 +174,11 @@ void lane_stop(Lane *lane);
 /* Among those that wait to be flushed for the first time, and not for long: so many bytes of logs
  * that what comes in waits for them, as it comes in faster than flushes go. */
 bool lane_logs_behind(Lane *lane);
-/* So many bytes of logs make a generation full: flush_log_bytes, and more the more generations wait
- * to be flushed. A store that is down for long must not leave hundreds of them, each of which takes
- * a good piece of the address space. */
-size_t lane_log_bytes_max(Lane *lane);
+/* So many bytes of logs make a generation full: flush_log_bytes and a little a stream, as the
+ * pieces of many streams are small and each costs, and more the more generations wait to be
+ * flushed. A store that is down for long must not leave hundreds of them, each of which takes a
+ * good piece of the address space. */
+size_t lane_log_bytes_max(Lane *lane, const Generation *generation);
 /* append.c: writes the queued parts as one group, applies and answers them. */
 void lane_commit(Lane *lane);
 /* lane.c: the live generation joins the frozen ones, a new epoch begins. False: it is empty. */

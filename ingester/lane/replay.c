@@ -113,7 +113,7 @@ static bool part_is_full(const Replay *replay) {
      * just for that. */
     if (bytes >= full / 2 * 3) return true;
     if (log_bytes >= replay->lane->options.flush_log_bytes / 2 * 3 &&
-        log_bytes >= lane_log_bytes_max(replay->lane) / 2 * 3)
+        log_bytes >= lane_log_bytes_max(replay->lane, replay->generation) / 2 * 3)
         return true;
     return bytes >= full / 4 && !replay->unaccounted && memory_is_short(replay->lane);
 }
