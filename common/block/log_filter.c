@@ -5,7 +5,8 @@
  *     for each page: varint bytes of its filter, 0 when it holds no id of the kind
  *     the filters, one after the other
  *
- * Ten bits an id and six probes: about one in a hundred says yes to what isn't there.
+ * Twelve bits an id and eight probes: three in a thousand say yes to what isn't there, so that a
+ * needle in a gigabyte costs a handful of GETs for nothing.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +15,8 @@
 #include "common/block/log_filter.h"
 
 enum {
-    BITS_PER_KEY = 10,
-    PROBES = 6,
+    BITS_PER_KEY = 12,
+    PROBES = 8,
     GRAM = 16,    /* hex digits: 64 bits */
     RUN_MIN = 32, /* digits that have a representative for sure */
     WINDOW = RUN_MIN - GRAM + 1,
