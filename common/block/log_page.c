@@ -18,8 +18,9 @@ LogDecoder *log_decoder_new(Budget *budget) {
 
     if (d == NULL) return NULL;
     d->arena = arena_new(0, budget);
+    d->shared_arena = arena_new(0, budget);
     d->zstd = ZSTD_createDCtx();
-    if (d->arena != NULL && d->zstd != NULL) return d;
+    if (d->arena != NULL && d->shared_arena != NULL && d->zstd != NULL) return d;
     log_decoder_free(d);
     return NULL;
 }
@@ -28,6 +29,7 @@ void log_decoder_free(LogDecoder *d) {
     if (d == NULL) return;
     ZSTD_freeDCtx(d->zstd);
     arena_free(d->arena);
+    arena_free(d->shared_arena);
     free(d);
 }
 

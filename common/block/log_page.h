@@ -8,6 +8,7 @@
 #include <zstd.h>
 
 #include "common/base/buf.h"
+#include "common/base/hash.h"
 #include "common/base/reader.h"
 #include "common/block/logs.h"
 
@@ -91,6 +92,13 @@ static inline uint32_t log_picked_row(const LogPicked *p, uint32_t i) {
 struct LogDecoder {
     Arena *arena; /* of the page at hand */
     ZSTD_DCtx *zstd;
+    /* All of a page that small streams share, which come one after the other. */
+    Arena *shared_arena;
+    LogView shared;
+    Hash128 shared_block;
+    uint32_t shared_part;
+    uint32_t shared_page;
+    unsigned shared_columns; /* 0: there is none */
 };
 
 /* What is wanted of a page. */

@@ -261,6 +261,65 @@ static ErrCode get_page(LogDecoder *d, const LogSource *source, uint32_t number,
     return ERR_OK;
 }
 
+/* Decodes all of a page that streams share, unless it is the one decoded before. What it holds
+ * lives in an arena of its own: the next stream's piece is in it. */
+static ErrCode load_shared(LogDecoder *d, const LogSource *source, uint32_t number,
+                           unsigned columns, Error *err) {
+    LogPageRead read = {
+        .rows = source->reader.logs->page_rows[number],
+        .count = source->reader.logs->page_rows[number],
+        .columns = columns,
+        .any_order = true,
+    };
+    Hash128 block = source->reader.block->id;
+    Arena *own = d->arena;
+    ErrCode code;
+    Str bytes;
+
+    if (d->shared_columns == columns && d->shared_page == number &&
+        d->shared_part == source->reader.number && d->shared_block.low == block.low &&
+        d->shared_block.high == block.high)
+        return ERR_OK;
+    d->shared_columns = 0;
+    arena_reset(d->shared_arena);
+    TRY(get_page(d, source, number, &bytes, err));
+    bytes = str_dup(d->shared_arena, bytes); /* whoever pins it may go before the next piece */
+    if (bytes.ptr == NULL) return no_memory(err);
+    d->arena = d->shared_arena;
+    code = log_page_decode(d, bytes, &read, &d->shared, err);
+    d->arena = own;
+    if (code != ERR_OK) return code;
+    d->shared_columns = columns;
+    d->shared_page = number;
+    d->shared_part = source->reader.number;
+    d->shared_block = block;
+    return ERR_OK;
+}
+
+/* A small stream's piece of a page. */
+static ErrCode read_shared(LogDecoder *d, const LogSource *source, const LogPiece *piece,
+                           const LogPageRead *read, LogView *out, Error *err) {
+    uint32_t first = piece->first_row, end = first + piece->rows;
+    const int64_t *times;
+
+    TRY(load_shared(d, source, piece->page, read->columns | LOG_TIMES, err));
+    times = d->shared.times_ns;
+    for (uint32_t i = first + 1; i < end; i++) {
+        if (times[i] < times[i - 1])
+            return error_set(err, ERR_CORRUPT, "page of logs: times don't ascend");
+    }
+    while (first < end && times[first] < read->min_ns) first++;
+    while (end > first && times[end - 1] > read->max_ns) end--;
+    *out = (LogView){
+        .times_ns = times + first,
+        .lines = d->shared.lines == NULL ? NULL : d->shared.lines + first,
+        .metadata = d->shared.metadata == NULL ? NULL : d->shared.metadata + first,
+        .lengths = d->shared.lengths == NULL ? NULL : d->shared.lengths + first,
+        .count = end - first,
+    };
+    return ERR_OK;
+}
+
 static ErrCode read_block_page(LogDecoder *d, const LogsSelection *selection, const LogPage *page,
                                LogPageRead *read, LogView *out, Error *err) {
     const LogSource *source = selection->source;
@@ -268,8 +327,14 @@ static ErrCode read_block_page(LogDecoder *d, const LogsSelection *selection, co
     Str bytes;
 
     TRY(check_page(selection, page, err));
-    TRY(get_page(d, source, page->page, &bytes, err));
     piece = &source->reader.logs->pieces[page->piece];
+    if (piece->rows < source->reader.logs->page_rows[page->page] / 4) {
+        if (read_shared(d, source, piece, read, out, err) != ERR_OK)
+            return error_wrap(err, "block " STR_FMT ", page %u", STR_ARG(source->reader.block->key),
+                              page->page);
+        return ERR_OK;
+    }
+    TRY(get_page(d, source, page->page, &bytes, err));
     read->rows = source->reader.logs->page_rows[page->page];
     read->first = piece->first_row;
     read->count = piece->rows;
