@@ -170,10 +170,11 @@ static ErrCode note_paths(Fields *fields, Str line, Error *err) {
     if (json_next(&json) != JSON_OBJECT) return ERR_OK;
     while ((token = json_next(&json)) != JSON_ERROR && token != JSON_END) {
         unsigned depth = json.depth;
-        size_t used = depth == 0 ? 0 : lengths[depth - 1];
+        size_t used;
         Field *field;
 
-        if (token != JSON_KEY) continue;
+        if (token != JSON_KEY || depth == 0 || depth > JSON_DEPTH_MAX) continue;
+        used = lengths[depth - 1];
         path[depth - 1] = json.text;
         if (used > 0) name[used++] = '_';
         used += put_safe(name + used, json.text, used == 0);
