@@ -132,9 +132,9 @@ static void round_trip(LogDecoder *decoder, Str text) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    Budget budget; /* goes after the decoder that takes from it */
     CLEANUP(log_decoder_free) LogDecoder *decoder = NULL;
     Str bytes = str_from((Str){(const char *)data, size}, 1);
-    Budget budget;
 
     if (size < 1 || size > MIB(1)) return 0;
     budget_init(&budget, "fuzz", MEMORY_MAX, NULL);
