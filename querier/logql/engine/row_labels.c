@@ -2,10 +2,35 @@
 
 /* ---- lists ---- */
 
-static LabelPair *find(const RowList *list, Str name) {
+static inline uint64_t name_bit(Str name) {
+    unsigned first, middle, last;
+
+    if (name.len == 0) return 1;
+    first = (unsigned char)name.ptr[0];
+    middle = (unsigned char)name.ptr[name.len / 2];
+    last = (unsigned char)name.ptr[name.len - 1];
+    return UINT64_C(1) << ((first * 3 + middle * 5 + last + (unsigned)name.len * 7) & 63);
+}
+
+/* Most names that differ do so in length or at an end. */
+static bool same_name(Str a, Str b) {
+    return a.len == b.len && (a.len == 0 || (a.ptr[a.len - 1] == b.ptr[b.len - 1] &&
+                                             memcmp(a.ptr, b.ptr, a.len) == 0));
+}
+
+static LabelPair *search(const RowList *list, Str name) {
     for (size_t i = 0; i < list->count; i++)
-        if (str_equal(list->pairs[i].name, name)) return &list->pairs[i];
+        if (same_name(list->pairs[i].name, name)) return &list->pairs[i];
     return NULL;
+}
+
+static inline LabelPair *find(const RowList *list, Str name) {
+    return (list->mask & name_bit(name)) == 0 ? NULL : search(list, name);
+}
+
+static void clear(RowList *list) {
+    list->count = 0;
+    list->mask = 0;
 }
 
 static void append(RowLabels *labels, RowList *list, Str name, Str value) {
@@ -23,6 +48,7 @@ static void append(RowLabels *labels, RowList *list, Str name, Str value) {
         list->capacity = more;
     }
     list->pairs[list->count++] = (LabelPair){name, value};
+    list->mask |= name_bit(name);
 }
 
 static void take_out(RowList *list, Str name) {
@@ -42,12 +68,18 @@ static Str with_suffix(RowLabels *labels, Str name) {
     return longer.ptr == NULL ? name : longer;
 }
 
-void row_labels_begin(RowLabels *labels, LabelPairs base, LabelPairs metadata) {
-    for (size_t c = 0; c < ROW_CATEGORIES; c++) labels->add[c].count = 0;
-    labels->deleted.count = labels->extracted.count = 0;
+void row_labels_stream(RowLabels *labels, LabelPairs base) {
+    labels->base = base;
+    labels->base_mask = 0;
+    for (size_t i = 0; i < base.count; i++) labels->base_mask |= name_bit(base.pairs[i].name);
+}
+
+void row_labels_begin(RowLabels *labels, LabelPairs metadata) {
+    for (size_t c = 0; c < ROW_CATEGORIES; c++) clear(&labels->add[c]);
+    clear(&labels->deleted);
+    clear(&labels->extracted);
     labels->error = labels->details = (Str){"", 0};
     labels->touched = labels->refused = false;
-    labels->base = base;
     if (arena_used(labels->scratch) > 0) arena_reset(labels->scratch);
     for (size_t i = 0; i < metadata.count; i++) {
         Str name = metadata.pairs[i].name;
@@ -68,13 +100,20 @@ void row_labels_begin(RowLabels *labels, LabelPairs base, LabelPairs metadata) {
     }
 }
 
-bool row_labels_base_has(const RowLabels *labels, Str name) {
+static const LabelPair *find_base(const RowLabels *labels, Str name) {
+    if ((labels->base_mask & name_bit(name)) == 0) return NULL;
     for (size_t i = 0; i < labels->base.count; i++)
-        if (str_equal(labels->base.pairs[i].name, name)) return true;
-    return false;
+        if (same_name(labels->base.pairs[i].name, name)) return &labels->base.pairs[i];
+    return NULL;
+}
+
+bool row_labels_base_has(const RowLabels *labels, Str name) {
+    return find_base(labels, name) != NULL;
 }
 
 bool row_labels_get(RowLabels *labels, Str name, Str *value) {
+    const LabelPair *base;
+
     for (size_t c = 0; c < ROW_CATEGORIES; c++) {
         const LabelPair *pair = find(&labels->add[c], name);
 
@@ -84,7 +123,8 @@ bool row_labels_get(RowLabels *labels, Str name, Str *value) {
     }
     *value = (Str){"", 0};
     if (find(&labels->deleted, name) != NULL) return false;
-    *value = labels_get(labels->base, name);
+    base = find_base(labels, name);
+    if (base != NULL) *value = base->value;
     return value->len > 0;
 }
 
@@ -141,7 +181,21 @@ Str row_labels_parsed_name(RowLabels *labels, Str name) {
 
 static bool is_required(const RowHints *hints, Str name) {
     for (size_t i = 0; i < hints->required_count; i++)
-        if (str_equal(hints->required[i], name)) return true;
+        if (same_name(hints->required[i], name)) return true;
+    return hints->required_count == 0;
+}
+
+bool row_labels_may_want(const RowLabels *labels, Str name) {
+    const RowHints *hints = labels->hints;
+    static const size_t suffix = sizeof "_extracted" - 1;
+
+    for (size_t i = 0; i < hints->required_count; i++) {
+        Str required = hints->required[i];
+
+        if (same_name(required, name) ||
+            (required.len == name.len + suffix && str_starts_with(required, name)))
+            return true;
+    }
     return hints->required_count == 0;
 }
 
@@ -171,7 +225,15 @@ bool row_labels_enough(const RowLabels *labels) {
 
 /* The stream's labels that nothing hides, with the values they have now. */
 static size_t list_stream(const RowLabels *labels, LabelPair *out) {
+    uint64_t hidden =
+        labels->deleted.mask | labels->add[ROW_METADATA].mask | labels->add[ROW_PARSED].mask;
     size_t n = 0;
+
+    if (((hidden | labels->add[ROW_STREAM].mask) & labels->base_mask) == 0) {
+        if (labels->base.count > 0)
+            memcpy(out, labels->base.pairs, labels->base.count * sizeof *out);
+        return labels->base.count;
+    }
 
     for (size_t i = 0; i < labels->base.count; i++) {
         LabelPair pair = labels->base.pairs[i];
@@ -187,10 +249,60 @@ static size_t list_stream(const RowLabels *labels, LabelPair *out) {
     return n;
 }
 
+/* As the last entry's were ordered. False: these are others. */
+static bool sort_as_before(const RowLabels *labels, const LabelPair *from, LabelPair *out) {
+    const uint8_t *order = labels->order;
+
+    out[0] = from[order[0]];
+    for (size_t i = 1; i < labels->order_count; i++) {
+        out[i] = from[order[i]];
+        if (str_compare(out[i - 1].name, out[i].name) >= 0) return false;
+    }
+    return true;
+}
+
+static void remember_order(RowLabels *labels, const LabelPair *from, const LabelPair *sorted,
+                           size_t count) {
+    labels->order_count = count;
+    for (size_t i = 0; i < count; i++) {
+        size_t at = 0;
+
+        while (from[at].name.ptr != sorted[i].name.ptr || from[at].name.len != sorted[i].name.len)
+            at++;
+        labels->order[i] = (uint8_t)at;
+    }
+}
+
+/* No name is there twice. */
+static void sort_parsed(RowLabels *labels, const RowList *parsed, LabelPair *out) {
+    size_t count = parsed->count;
+
+    if (count == 0 || (count == labels->order_count && sort_as_before(labels, parsed->pairs, out)))
+        return;
+    memcpy(out, parsed->pairs, count * sizeof *out);
+    labels_sort(out, count);
+    labels->order_count = 0;
+    if (count <= ROW_ORDER_MAX) remember_order(labels, parsed->pairs, out, count);
+}
+
+/* Puts a label where it belongs, in the place of one that a line brought under its name. */
+static void insert(LabelPair *pairs, size_t *count, LabelPair pair) {
+    size_t at = *count;
+
+    while (at > 0 && str_compare(pairs[at - 1].name, pair.name) > 0) at--;
+    if (at > 0 && str_equal(pairs[at - 1].name, pair.name)) {
+        pairs[at - 1] = pair;
+        return;
+    }
+    memmove(pairs + at + 1, pairs + at, (*count - at) * sizeof *pairs);
+    pairs[at] = pair;
+    ++*count;
+}
+
 bool row_labels_sorted(RowLabels *labels, RowSorted *out) {
     const RowList *parsed = &labels->add[ROW_PARSED], *metadata = &labels->add[ROW_METADATA];
     size_t most = labels->base.count + parsed->count + metadata->count + 2, n;
-    LabelPair *pairs = ARENA_ARRAY(labels->scratch, LabelPair, most);
+    LabelPair *pairs = arena_alloc(labels->scratch, most * sizeof *pairs);
 
     if (pairs == NULL) {
         labels->failed = true;
@@ -204,10 +316,9 @@ bool row_labels_sorted(RowLabels *labels, RowSorted *out) {
     out->categories[ROW_METADATA] = (LabelPairs){pairs, metadata->count};
     pairs += metadata->count;
     n = parsed->count;
-    if (n > 0) memcpy(pairs, parsed->pairs, n * sizeof *pairs);
-    if (labels->error.len > 0) pairs[n++] = (LabelPair){ROW_ERROR, labels->error};
-    if (labels->details.len > 0) pairs[n++] = (LabelPair){ROW_ERROR_DETAILS, labels->details};
-    labels_sort(pairs, n);
+    sort_parsed(labels, parsed, pairs);
+    if (labels->error.len > 0) insert(pairs, &n, (LabelPair){ROW_ERROR, labels->error});
+    if (labels->details.len > 0) insert(pairs, &n, (LabelPair){ROW_ERROR_DETAILS, labels->details});
     out->categories[ROW_PARSED] = (LabelPairs){pairs, n};
     return true;
 }

@@ -6,7 +6,10 @@
 #include "common/batch/labels.h"
 #include "querier/logql/engine/eval.h"
 
-enum { ROW_LABELS_MAX = 2048 }; /* of one entry and category; what is more is not made a label */
+enum {
+    ROW_LABELS_MAX = 2048, /* of one entry and category; what is more is not made a label */
+    ROW_ORDER_MAX = 48,
+};
 
 typedef enum RowCategory { ROW_STREAM, ROW_METADATA, ROW_PARSED, ROW_CATEGORIES } RowCategory;
 
@@ -26,6 +29,7 @@ typedef struct RowList {
     LabelPair *pairs;
     size_t count;
     size_t capacity;
+    uint64_t mask; /* bits of the names: most that are not in the list are known by it */
 } RowList;
 
 typedef struct RowLabels {
@@ -33,6 +37,7 @@ typedef struct RowLabels {
     Arena *scratch; /* of one entry: texts that were made */
     const RowHints *hints;
     LabelPairs base;
+    uint64_t base_mask;
     RowList add[ROW_CATEGORIES];
     RowList deleted;   /* names only */
     RowList extracted; /* names that parsers set; they count once */
@@ -41,10 +46,16 @@ typedef struct RowLabels {
     bool touched; /* anything but adding the metadata happened */
     bool refused; /* by an early filter: the entry goes */
     bool failed;  /* out of memory */
+    /* Where each parsed label of the last entry went when they were sorted: entries of a stream
+     * often have the same ones. */
+    uint8_t order[ROW_ORDER_MAX];
+    size_t order_count;
 } RowLabels;
 
-/* Another entry. */
-void row_labels_begin(RowLabels *labels, LabelPairs base, LabelPairs metadata);
+/* Another stream; its pairs stay where they are while its entries are looked at. */
+void row_labels_stream(RowLabels *labels, LabelPairs base);
+/* Another entry of it. */
+void row_labels_begin(RowLabels *labels, LabelPairs metadata);
 /* False: there is no such label. */
 bool row_labels_get(RowLabels *labels, Str name, Str *value);
 bool row_labels_base_has(const RowLabels *labels, Str name);
@@ -57,6 +68,8 @@ void row_labels_fail(RowLabels *labels, Str error, Str details);
 
 /* A parsed name, with _extracted behind it where the entry has it already. */
 Str row_labels_parsed_name(RowLabels *labels, Str name);
+/* False: nobody looks at a label of that name, nor at that with _extracted behind it. */
+bool row_labels_may_want(const RowLabels *labels, Str name);
 /* Whether a parser should set that name: not when it did, nor when nobody looks at it. */
 bool row_labels_wants(const RowLabels *labels, Str name);
 bool row_labels_wants_prefix(const RowLabels *labels, Str prefix);

@@ -327,6 +327,7 @@ void row_worker_free(RowWorker *worker) {
 ErrCode row_worker_stream(RowWorker *worker, LabelPairs labels, Error *err) {
     (void)err;
     worker->stream = labels;
+    row_labels_stream(&worker->run.labels, labels);
     return ERR_OK;
 }
 
@@ -389,7 +390,7 @@ bool row_worker_run(RowWorker *worker, int64_t time_ns, Str line, LabelPairs met
     const RowPipeline *pipeline = worker->pipeline;
 
     *out = (Row){0};
-    row_labels_begin(&worker->run.labels, worker->stream, metadata);
+    row_labels_begin(&worker->run.labels, metadata);
     worker->run.line = line;
     worker->run.time_ns = time_ns;
     for (size_t i = 0; i < pipeline->count && !done; i++)
