@@ -4,52 +4,114 @@
  */
 #include <ctype.h>
 
+#include "querier/logql/engine/row_bytes.h"
 #include "querier/logql/engine/row_stage.h"
 
 enum { DEPTH_MAX = 100, KEY_BYTES_MAX = 4096 };
 
 /* ---- reading ---- */
 
-static void skip_spaces(Str *rest) {
-    while (rest->len > 0 && (rest->ptr[0] == ' ' || rest->ptr[0] == '\n' || rest->ptr[0] == '\r' ||
-                             rest->ptr[0] == '\t'))
-        *rest = str_from(*rest, 1);
+typedef struct Cursor {
+    const char *at, *end;
+} Cursor;
+
+static Cursor cursor_of(Str text) {
+    return (Cursor){text.ptr, text.len == 0 ? text.ptr : text.ptr + text.len};
 }
 
-/* Behind the opening quote, up to the closing one, which is taken. False: there is none. */
-static bool take_string(Str *rest, Str *text) {
+static Str rest_of(const Cursor *cursor) {
+    return (Str){cursor->at, (size_t)(cursor->end - cursor->at)};
+}
+
+static inline void skip_spaces(Cursor *cursor) {
+    while (cursor->at < cursor->end && (*cursor->at == ' ' || *cursor->at == '\n' ||
+                                        *cursor->at == '\r' || *cursor->at == '\t'))
+        cursor->at++;
+}
+
+/* Takes `c`, if it is what stands there. */
+static inline bool take_byte(Cursor *cursor, char c) {
+    if (cursor->at == cursor->end || *cursor->at != c) return false;
+    cursor->at++;
+    return true;
+}
+
+/* A string with escapes: up to a quote that has an even number of them before it. */
+static bool take_escaped(Cursor *cursor, Str *text) {
+    Str rest = rest_of(cursor);
     size_t from = 0;
 
     for (;;) {
-        const char *quote =
-            from >= rest->len ? NULL : memchr(rest->ptr + from, '"', rest->len - from);
-        size_t at = quote == NULL ? 0 : (size_t)(quote - rest->ptr), slashes = 0;
+        const char *quote = from >= rest.len ? NULL : memchr(rest.ptr + from, '"', rest.len - from);
+        size_t at = quote == NULL ? 0 : (size_t)(quote - rest.ptr), slashes = 0;
 
         if (quote == NULL) return false;
-        while (slashes < at && rest->ptr[at - 1 - slashes] == '\\') slashes++;
+        while (slashes < at && rest.ptr[at - 1 - slashes] == '\\') slashes++;
         from = at + 1;
         if (slashes % 2 != 0) continue;
-        *text = str_slice(*rest, 0, at);
-        *rest = str_from(*rest, at + 1);
+        *text = str_slice(rest, 0, at);
+        cursor->at = quote + 1;
         return true;
     }
 }
 
+/* Behind the opening quote, up to the closing one, which is taken. *plain: neither escapes nor
+ * anything but ASCII. False: there is no closing one. */
+static inline bool take_string(Cursor *cursor, Str *text, bool *plain) {
+    bool high = false;
+    const char *found = bytes_to_quote(cursor->at, cursor->end, &high);
+
+    *plain = false;
+    if (found == cursor->end) return false;
+    if (*found != '"') return take_escaped(cursor, text);
+    *plain = !high;
+    *text = (Str){cursor->at, (size_t)(found - cursor->at)};
+    cursor->at = found + 1;
+    return true;
+}
+
+#ifdef __SSE2__
+/* Brackets of 64 bytes at a time, those in strings left out. Stops, with *level so far, where the
+ * last bracket may be closed, before an escape, or near the end; *string: within a string. */
+static void skip_blocks(Cursor *cursor, char open, char close, size_t *level, bool *string) {
+    while (cursor->end - cursor->at >= 64) {
+        const __m128i *from = (const __m128i *)(const void *)cursor->at;
+        const __m128i block[4] = {_mm_loadu_si128(from), _mm_loadu_si128(from + 1),
+                                  _mm_loadu_si128(from + 2), _mm_loadu_si128(from + 3)};
+        uint64_t inside, closed;
+
+        if (bytes_equal(block, '\\') != 0) return;
+        inside = bytes_between(bytes_equal(block, '"')) ^ (*string ? ~UINT64_C(0) : 0);
+        closed = bytes_equal(block, close) & ~inside;
+        if ((size_t)__builtin_popcountll(closed) >= *level) return;
+        *level += (size_t)__builtin_popcountll(bytes_equal(block, open) & ~inside);
+        *level -= (size_t)__builtin_popcountll(closed);
+        *string = inside >> 63 != 0;
+        cursor->at += 64;
+    }
+}
+#endif
+
 /* The brackets' contents with the brackets; strings in between may have any. */
-static bool take_block(Str *rest, char open, char close, Str *text) {
-    Str from = *rest, inner;
-    size_t level = 0;
+static bool take_block(Cursor *cursor, char open, char close, Str *text) {
+    const char *start = cursor->at++;
+    bool string = false, plain;
+    size_t level = 1;
+    Str inner;
 
-    while (rest->len > 0) {
-        char c = rest->ptr[0];
+#ifdef __SSE2__
+    skip_blocks(cursor, open, close, &level, &string);
+#endif
+    if (string && !take_string(cursor, &inner, &plain)) return false;
+    while (cursor->at < cursor->end) {
+        char c = *cursor->at++;
 
-        *rest = str_from(*rest, 1);
         if (c == '"') {
-            if (!take_string(rest, &inner)) return false;
+            if (!take_string(cursor, &inner, &plain)) return false;
         } else if (c == open) {
             level++;
         } else if (c == close && --level == 0) {
-            *text = str_slice(from, 0, from.len - rest->len);
+            *text = (Str){start, (size_t)(cursor->at - start)};
             return true;
         }
     }
@@ -60,67 +122,85 @@ static bool is_end(char c) {
     return c == ' ' || c == '\n' || c == '\r' || c == '\t' || c == ',' || c == '}' || c == ']';
 }
 
-static bool take_word(Str *rest, RowJson *out) {
-    size_t len = 0;
+static bool take_word(Cursor *cursor, RowJson *out) {
+    const char *start = cursor->at;
 
-    while (len < rest->len && !is_end(rest->ptr[len])) len++;
-    out->text = str_slice(*rest, 0, len);
-    *rest = str_from(*rest, len);
-    if (len == 0) return false;
-    if (str_equal(out->text, STR("true")) || str_equal(out->text, STR("false")))
+    while (cursor->at < cursor->end && !is_end(*cursor->at)) cursor->at++;
+    out->text = (Str){start, (size_t)(cursor->at - start)};
+    out->plain = false;
+    if (out->text.len == 0) return false;
+    if (*start == '-' || isdigit((unsigned char)*start))
+        out->kind = ROW_JSON_NUMBER;
+    else if (str_equal(out->text, STR("true")) || str_equal(out->text, STR("false")))
         out->kind = ROW_JSON_BOOLEAN;
     else if (str_equal(out->text, STR("null")))
         out->kind = ROW_JSON_NULL;
-    else if (out->text.ptr[0] == '-' || isdigit((unsigned char)out->text.ptr[0]))
-        out->kind = ROW_JSON_NUMBER;
     else
         return false;
     return true;
 }
 
-bool row_json_value(Str *rest, RowJson *out) {
-    skip_spaces(rest);
-    if (rest->len == 0) return false;
-    if (rest->ptr[0] == '"') {
+static inline bool take_value(Cursor *cursor, RowJson *out) {
+    skip_spaces(cursor);
+    if (cursor->at == cursor->end) return false;
+    switch (*cursor->at) {
+    case '"':
         out->kind = ROW_JSON_STRING;
-        *rest = str_from(*rest, 1);
-        return take_string(rest, &out->text);
-    }
-    if (rest->ptr[0] == '{') {
+        cursor->at++;
+        return take_string(cursor, &out->text, &out->plain);
+    case '{':
         out->kind = ROW_JSON_OBJECT;
-        return take_block(rest, '{', '}', &out->text);
-    }
-    if (rest->ptr[0] == '[') {
+        out->plain = false;
+        return take_block(cursor, '{', '}', &out->text);
+    case '[':
         out->kind = ROW_JSON_ARRAY;
-        return take_block(rest, '[', ']', &out->text);
+        out->plain = false;
+        return take_block(cursor, '[', ']', &out->text);
+    default:
+        return take_word(cursor, out);
     }
-    return take_word(rest, out);
 }
 
-/* The next key and value behind `{` or the last one. `first`: no comma is due. */
-RowJsonStep row_json_field(Str *rest, bool first, Arena *arena, Str *key, RowJson *value) {
-    skip_spaces(rest);
+static inline RowJsonStep take_field(Cursor *cursor, bool first, Arena *arena, Str *key,
+                                     RowJson *value) {
+    bool plain;
+
+    skip_spaces(cursor);
     if (!first) {
-        if (rest->len > 0 && rest->ptr[0] == '}') return ROW_JSON_END;
-        if (rest->len == 0 || rest->ptr[0] != ',') return ROW_JSON_BROKEN;
-        *rest = str_from(*rest, 1);
-        skip_spaces(rest);
+        if (cursor->at < cursor->end && *cursor->at == '}') return ROW_JSON_END;
+        if (!take_byte(cursor, ',')) return ROW_JSON_BROKEN;
+        skip_spaces(cursor);
     }
-    if (rest->len > 0 && rest->ptr[0] == '}') return ROW_JSON_END;
-    if (rest->len == 0 || rest->ptr[0] != '"') return ROW_JSON_BROKEN;
-    *rest = str_from(*rest, 1);
-    if (!take_string(rest, key) || !row_json_unescape(arena, *key, key)) return ROW_JSON_BROKEN;
-    skip_spaces(rest);
-    if (rest->len == 0 || rest->ptr[0] != ':') return ROW_JSON_BROKEN;
-    *rest = str_from(*rest, 1);
-    return row_json_value(rest, value) ? ROW_JSON_FIELD : ROW_JSON_BROKEN;
+    if (cursor->at < cursor->end && *cursor->at == '}') return ROW_JSON_END;
+    if (!take_byte(cursor, '"') || !take_string(cursor, key, &plain) ||
+        (!plain && !row_json_unescape(arena, *key, key)))
+        return ROW_JSON_BROKEN;
+    skip_spaces(cursor);
+    if (!take_byte(cursor, ':')) return ROW_JSON_BROKEN;
+    return take_value(cursor, value) ? ROW_JSON_FIELD : ROW_JSON_BROKEN;
+}
+
+bool row_json_value(Str *rest, RowJson *out) {
+    Cursor cursor = cursor_of(*rest);
+    bool good = take_value(&cursor, out);
+
+    *rest = rest_of(&cursor);
+    return good;
+}
+
+RowJsonStep row_json_field(Str *rest, bool first, Arena *arena, Str *key, RowJson *value) {
+    Cursor cursor = cursor_of(*rest);
+    RowJsonStep step = take_field(&cursor, first, arena, key, value);
+
+    *rest = rest_of(&cursor);
+    return step;
 }
 
 static Str text_of(Arena *arena, const RowJson *value) {
     Str text;
 
     if (value->kind == ROW_JSON_NULL) return (Str){"", 0};
-    if (value->kind != ROW_JSON_STRING) return value->text;
+    if (value->kind != ROW_JSON_STRING || value->plain) return value->text;
     if (!row_json_unescape(arena, value->text, &text)) return (Str){"", 0};
     return row_clean_text(arena, text);
 }
@@ -132,11 +212,8 @@ typedef struct Path {
     size_t len;
 } Path;
 
-/* Adds a key to the path of keys. False: it is too long a name. */
-static bool path_add(Path *path, Arena *scratch, Str key, size_t *before) {
-    Str name = row_label_name(scratch, key);
-
-    *before = path->len;
+/* Adds a name to the path of names. False: it is too long. */
+static bool path_add(Path *path, Str name, Str key) {
     if (name.len == 0) return true;
     if (path->len > 0) {
         /* Only the first digit needs company. */
@@ -151,11 +228,11 @@ static bool path_add(Path *path, Arena *scratch, Str key, size_t *before) {
     return true;
 }
 
-static void set_field(RowRun *run, const Path *path, const RowJson *value) {
-    Str name = {path->bytes, path->len};
+/* `name` lives as long as the entry, or is the path's. */
+static void set_field(RowRun *run, Str name, const Path *path, const RowJson *value) {
     RowLabels *labels = &run->labels;
 
-    if (name.len == 0) return;
+    if (name.len == 0 || !row_labels_may_want(labels, name)) return;
     name = row_labels_parsed_name(labels, name);
     if (!row_labels_wants(labels, name)) return;
     if (name.ptr == path->bytes) name = str_dup(labels->scratch, name);
@@ -165,32 +242,53 @@ static void set_field(RowRun *run, const Path *path, const RowJson *value) {
         row_labels_parse(labels, name, text_of(labels->scratch, value));
 }
 
-/* False: the object is broken. *enough: nothing more is wanted. */
-static bool walk(RowRun *run, Str object, Path *path, unsigned depth, bool *enough) {
-    Arena *scratch = run->labels.scratch;
+typedef struct Walk {
+    RowRun *run;
+    Path path;
+    bool enough; /* nothing more is wanted */
+} Walk;
+
+static bool walk(Walk *w, Str object, unsigned depth);
+
+/* False: an object in it is broken. */
+static bool visit(Walk *w, Str key, const RowJson *value, unsigned depth) {
+    Str name = row_label_name(w->run->labels.scratch, key);
+    size_t before = w->path.len;
+    bool good = true;
+
+    if (before == 0 && value->kind != ROW_JSON_OBJECT) {
+        if (name.len <= KEY_BYTES_MAX) set_field(w->run, name, &w->path, value);
+        return true;
+    }
+    if (path_add(&w->path, name, key)) {
+        Str path = {w->path.bytes, w->path.len};
+
+        if (value->kind != ROW_JSON_OBJECT)
+            set_field(w->run, path, &w->path, value);
+        else if (depth < DEPTH_MAX && row_labels_wants_prefix(&w->run->labels, path))
+            good = walk(w, value->text, depth + 1);
+    }
+    w->path.len = before;
+    return good;
+}
+
+/* False: the object is broken. */
+static bool walk(Walk *w, Str object, unsigned depth) {
+    RowLabels *labels = &w->run->labels;
+    Cursor cursor = cursor_of(object);
     bool first = true;
     RowJson value;
     Str key;
 
-    object = str_from(object, 1);
+    cursor.at++;
     for (;; first = false) {
-        RowJsonStep step = row_json_field(&object, first, scratch, &key, &value);
-        size_t before;
+        RowJsonStep step = take_field(&cursor, first, labels->scratch, &key, &value);
 
         if (step != ROW_JSON_FIELD) return step == ROW_JSON_END;
         if (value.kind == ROW_JSON_NULL || value.kind == ROW_JSON_ARRAY) continue;
-        if (path_add(path, scratch, key, &before)) {
-            if (value.kind != ROW_JSON_OBJECT)
-                set_field(run, path, &value);
-            else if (depth < DEPTH_MAX &&
-                     row_labels_wants_prefix(&run->labels, (Str){path->bytes, path->len}) &&
-                     !walk(run, value.text, path, depth + 1, enough))
-                return false;
-        }
-        path->len = before;
-        *enough =
-            *enough || (run->labels.hints->required_count > 0 && row_labels_enough(&run->labels));
-        if (*enough || run->labels.refused) return true;
+        if (!visit(w, key, &value, depth)) return false;
+        w->enough = w->enough || (labels->hints->required_count > 0 && row_labels_enough(labels));
+        if (w->enough || labels->refused) return true;
     }
 }
 
@@ -200,15 +298,16 @@ static void broken(RowRun *run) {
 }
 
 static bool run_json(const RowStage *stage, RowRun *run) {
-    Str line = run->line;
-    bool enough = false;
-    Path path;
+    Cursor line = cursor_of(run->line);
+    Walk w;
 
     (void)stage;
     if (row_labels_enough(&run->labels)) return true;
-    path.len = 0;
+    w.run = run;
+    w.path.len = 0; /* its bytes are not cleared: they are many */
+    w.enough = false;
     skip_spaces(&line);
-    if (line.len == 0 || line.ptr[0] != '{' || !walk(run, line, &path, 0, &enough)) broken(run);
+    if (line.at == line.end || *line.at != '{' || !walk(&w, rest_of(&line), 0)) broken(run);
     return !run->labels.refused;
 }
 
@@ -230,24 +329,23 @@ typedef struct Expressions {
     size_t count;
 } Expressions;
 
-/* Element `index` of an array. */
 bool row_json_element(Str array, int64_t index, RowJson *out) {
-    array = str_from(array, 1);
-    for (int64_t i = 0; row_json_value(&array, out); i++) {
+    Cursor cursor = cursor_of(str_from(array, 1));
+
+    for (int64_t i = 0; take_value(&cursor, out); i++) {
         if (i == index) return true;
-        skip_spaces(&array);
-        if (array.len == 0 || array.ptr[0] != ',') return false;
-        array = str_from(array, 1);
+        skip_spaces(&cursor);
+        if (!take_byte(&cursor, ',')) return false;
     }
     return false;
 }
 
 bool row_json_key(Str object, Arena *scratch, Str wanted, RowJson *out) {
+    Cursor cursor = cursor_of(str_from(object, 1));
     bool first = true;
     Str key;
 
-    object = str_from(object, 1);
-    for (; row_json_field(&object, first, scratch, &key, out) == ROW_JSON_FIELD; first = false)
+    for (; take_field(&cursor, first, scratch, &key, out) == ROW_JSON_FIELD; first = false)
         if (str_equal(key, wanted)) return true;
     return false;
 }

@@ -96,6 +96,7 @@ typedef enum RowJsonKind {
 typedef struct RowJson {
     RowJsonKind kind;
     Str text;
+    bool plain; /* a string known to be as it reads: ASCII without escapes */
 } RowJson;
 typedef enum RowJsonStep { ROW_JSON_FIELD, ROW_JSON_END, ROW_JSON_BROKEN } RowJsonStep;
 bool row_json_value(Str *rest, RowJson *out);

@@ -76,6 +76,10 @@ static void lines_are_filtered(void **state) {
         {"|= \"B\"", "abc", "-"},
         {"|~ \"(?i)B.\"", "abc", "abc; app=x; level=warn;"},
         {"!~ \"^a\"", "abc", "-"},
+        {"|~ \"x|bc\"", "abc", "abc; app=x; level=warn;"},
+        {"|~ \"x|y\"", "abc", "-"},
+        {"|~ \"(x|a)bc?\"", "abd", "abd; app=x; level=warn;"},
+        {"!~ \"[a-z]bc+$\"", "abcd", "abcd; app=x; level=warn;"},
         {"|= \"q\" or \"c\"", "abc", "abc; app=x; level=warn;"},
         {"|> \"a<_>c\"", "abc", "abc; app=x; level=warn;"},
         {"|> \"<_>b\"", "abc", "-"},
@@ -104,6 +108,9 @@ static void lines_are_parsed(void **state) {
          "'}' symbol a=1"},
         {"| json v=\"a[1].b\", w=\"none\"", "{\"a\":[0,{\"b\":true}]}",
          "{\"a\":[0,{\"b\":true}]}; app=x; level=warn; v=true w="},
+        {"| json", "{\"__error__\":\"mine\",", /* an error is there once */
+         "{\"__error__\":\"mine\",; app=x; level=warn; __error__=JSONParserErr "
+         "__error_details__=Value looks like object, but can't find closing '}' symbol"},
         {"| logfmt", "a=1 a=2 b=\"x \\\"y\\\"\" 9k=v c= d.e=f",
          "a=1 a=2 b=\"x \\\"y\\\"\" 9k=v c= "
          "d.e=f; app=x; level=warn; _9k=v a=1 "
@@ -124,6 +131,38 @@ static void lines_are_parsed(void **state) {
 
     (void)state;
     check(cases, ARRAY_LEN(cases));
+}
+
+/* Blocks are skipped 64 bytes at a time: wherever brackets, quotes and escapes fall. */
+static void json_is_read_the_same_wherever_it_lies(void **state) {
+    static const struct {
+        const char *object, *labels;
+    } cases[] = {
+        {"{\"x\":\"}\",\"y\":{\"z\":[{}]}}", "o_x=}"},
+        {"{\"x\":\"\\\\\",\"y\":1}", "o_x=\\ o_y=1"},
+        {"{\"x\":\"\\\"}{\",\"y\":{}}", "o_x=\"}{"},
+        {"{\"x\":\"\\u00e9{\",\"y\":\"[\"}", "o_x=\xc3\xa9{ o_y=["},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        for (size_t before = 0; before < 70; before++)
+            for (size_t within = 0; within < 140; within += 7) {
+                char pad[160];
+                Str line, expected;
+
+                memset(pad, '-', sizeof pad);
+                line = str_format(arena, "{\"a\":\"%.*s\",\"o\":{\"p\":\"%.*s\",\"q\":%s},\"b\":2}",
+                                  (int)before, pad, (int)within, pad, cases[i].object);
+                expected = str_format(arena, STR_FMT "; app=x; level=warn; b=2 v=%s", STR_ARG(line),
+                                      cases[i].object);
+                assert_string_equal(run("| json b, v=\"o.q\"", line.ptr, "warn"), expected.ptr);
+                line = str_format(arena, "{\"%.*s\":[\"%.*s\",%s],\"o\":%s}", (int)before, pad,
+                                  (int)within, pad, cases[i].object, cases[i].object);
+                expected = str_format(arena, STR_FMT "; app=x; level=warn; %s", STR_ARG(line),
+                                      cases[i].labels);
+                assert_string_equal(run("| json", line.ptr, "warn"), expected.ptr);
+            }
 }
 
 static void labels_are_filtered_and_changed(void **state) {
@@ -263,6 +302,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_are_filtered),
         cmocka_unit_test(lines_are_parsed),
+        cmocka_unit_test(json_is_read_the_same_wherever_it_lies),
         cmocka_unit_test(labels_are_filtered_and_changed),
         cmocka_unit_test(templates_make_texts),
         cmocka_unit_test(a_template_that_fails_is_the_entrys_error),
