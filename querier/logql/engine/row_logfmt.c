@@ -4,6 +4,7 @@
 #include <ctype.h>
 
 #include "common/base/rune.h"
+#include "querier/logql/engine/row_bytes.h"
 #include "querier/logql/engine/row_stage.h"
 
 /* ---- reading logfmt ---- */
@@ -12,6 +13,7 @@ typedef struct Reader {
     Str line;
     size_t at;
     Str key, value;
+    bool ascii; /* the value is known to be */
     Arena *scratch;
     bool failed; /* some pair was broken */
     size_t failed_at;
@@ -24,17 +26,14 @@ static void fail(Reader *reader, const char *why) {
     reader->why = why;
 }
 
-/* Bytes that end a key or a value: spaces, controls, = and quotes. */
-static bool is_stop(unsigned char c) {
-    return c <= ' ' || c == '=' || c == '"';
-}
-
-static void skip_to_stop(Reader *reader) {
+/* Up to a byte that ends a key or a value: a space, a control, = or a quote. False: what was
+ * skipped is not ASCII. */
+static bool skip_to_stop(Reader *reader) {
     const char *text = reader->line.ptr;
-    size_t at = reader->at, len = reader->line.len;
+    bool high = false;
 
-    while (at < len && !is_stop((unsigned char)text[at])) at++;
-    reader->at = at;
+    reader->at = (size_t)(bytes_to_stop(text + reader->at, text + reader->line.len, &high) - text);
+    return !high;
 }
 
 static int peek(const Reader *reader) {
@@ -46,9 +45,9 @@ static bool skip_word(Reader *reader) {
     return false;
 }
 
-static bool is_valid_key(Reader *reader, size_t start) {
+static bool is_valid_key(Reader *reader, size_t start, bool ascii) {
     reader->key = str_slice(reader->line, start, reader->at - start);
-    if (row_is_ascii(reader->key)) return true;
+    if (ascii) return true;
     if (str_is_utf8(reader->key) &&
         memmem(reader->key.ptr, reader->key.len, "\xef\xbf\xbd", 3) == NULL)
         return true;
@@ -74,25 +73,22 @@ static bool unquote(Reader *reader, Str text) {
 }
 
 static bool quoted_value(Reader *reader) {
+    const char *text = reader->line.ptr, *end = text + reader->line.len, *at;
     size_t start = ++reader->at;
-    bool escapes = false;
+    bool escapes = false, high = false;
 
-    for (;; reader->at++) {
-        int c = peek(reader);
-
-        if (c == -1) {
-            fail(reader, "unterminated quoted value");
-            return false;
-        }
-        if (c == '\\') {
-            escapes = true;
-            reader->at++;
-        } else if (c == '"') {
-            break;
-        }
+    for (at = text + start;; at += 2) {
+        at = bytes_to_quote(at, end, &high);
+        if (at < end && *at == '"') break;
+        escapes = true;
+        if (end - at >= 2) continue;
+        reader->at = reader->line.len;
+        fail(reader, "unterminated quoted value");
+        return false;
     }
-    reader->value = str_slice(reader->line, start, reader->at - start);
-    reader->at++;
+    reader->at = (size_t)(at - text) + 1;
+    reader->value = str_slice(reader->line, start, reader->at - 1 - start);
+    reader->ascii = !high && !escapes;
     if (!escapes || unquote(reader, reader->value)) return true;
     fail(reader, "invalid quoted value");
     return false;
@@ -101,26 +97,28 @@ static bool quoted_value(Reader *reader) {
 /* The next pair. False: none was readable here; there may be more behind. */
 static bool next_pair(Reader *reader) {
     size_t start;
+    bool ascii;
     int c;
 
     reader->key = reader->value = (Str){"", 0};
+    reader->ascii = false;
     while ((c = peek(reader)) != -1 && c <= ' ') reader->at++;
     if (c == -1) return false;
     start = reader->at;
-    skip_to_stop(reader);
+    ascii = skip_to_stop(reader);
     c = peek(reader);
     if (c == '"' || (c == '=' && reader->at == start)) {
         fail(reader, c == '"' ? "unexpected '\"'" : "unexpected '='");
         return skip_word(reader);
     }
-    if (!is_valid_key(reader, start)) return c == '=' ? skip_word(reader) : false;
+    if (!is_valid_key(reader, start, ascii)) return c == '=' ? skip_word(reader) : false;
     if (c != '=') return true;
     reader->at++;
     c = peek(reader);
     if (c <= ' ') return true;
     if (c == '"') return quoted_value(reader);
     start = reader->at;
-    skip_to_stop(reader);
+    reader->ascii = skip_to_stop(reader);
     c = peek(reader);
     if (c == '=' || c == '"') {
         fail(reader, c == '"' ? "unexpected '\"'" : "unexpected '='");
@@ -154,10 +152,10 @@ static bool run_logfmt(const RowStage *stage, RowRun *run) {
             continue;
         }
         name = row_label_name(labels->scratch, reader.key);
-        if (name.len == 0) continue;
+        if (name.len == 0 || !row_labels_may_want(labels, name)) continue;
         name = row_labels_parsed_name(labels, name);
         if (!row_labels_wants(labels, name)) continue;
-        value = row_clean_text(labels->scratch, reader.value);
+        value = reader.ascii ? reader.value : row_clean_text(labels->scratch, reader.value);
         if (value.len == 0 && !from->as.parser.keep_empty) continue;
         row_labels_parse(labels, name, value);
         if (labels->refused) return false;
