@@ -2,6 +2,7 @@
  * regex.cc: RE2's C++ interface behind regex.h.
  */
 #include <algorithm>
+#include <cctype>
 #include <cstring>
 #include <map>
 #include <new>
@@ -169,10 +170,13 @@ extern "C" Str regex_group_name(const Regex *regex, unsigned group) {
 
 extern "C" bool regex_find(const Regex *regex, Str text, size_t offset, Str *groups,
                            unsigned count) {
-    std::vector<re2::StringPiece> pieces(count);
+    enum { USUAL = 16 };
+    re2::StringPiece usual[USUAL];
+    std::vector<re2::StringPiece> many(count > USUAL ? count : 0);
+    re2::StringPiece *pieces = count > USUAL ? many.data() : usual;
 
     if (!regex->re.Match(piece(text), offset, text.len,
-                         regex->anchored ? RE2::ANCHOR_BOTH : RE2::UNANCHORED, pieces.data(),
+                         regex->anchored ? RE2::ANCHOR_BOTH : RE2::UNANCHORED, pieces,
                          static_cast<int>(count)))
         return false;
     for (unsigned i = 0; i < count; i++) groups[i] = Str{pieces[i].data(), pieces[i].size()};
@@ -204,4 +208,112 @@ extern "C" bool regex_literals(Str pattern, Arena *arena, Str **literals, size_t
     *literals = out;
     *count = alternatives;
     return true;
+}
+
+/* ---- what every match has ---- */
+
+namespace {
+
+/* Texts that stand in a row in a pattern, one of them at a time; the longest is kept. */
+struct Required {
+    std::string run, best;
+
+    void flush() {
+        if (run.size() > best.size()) best = run;
+        run.clear();
+    }
+};
+
+/* Where the group that begins at `at` ends; 0: its end is not plain to see, or what is in it
+ * changes what stands behind it. */
+size_t group_end(Str pattern, size_t at) {
+    size_t level = 0;
+
+    for (size_t i = at; i < pattern.len;) {
+        Str rest = str_from(pattern, i);
+
+        if (rest.ptr[0] == '\\') {
+            if (str_starts_with(rest, STR("\\Q"))) return 0;
+            i += 2;
+        } else if (rest.ptr[0] == '[') {
+            i = class_end(pattern, i);
+        } else {
+            i++;
+            if (rest.ptr[0] == '(') level++;
+            if (rest.ptr[0] == ')' && --level == 0) return i;
+        }
+    }
+    return 0;
+}
+
+/* The length of a repetition that begins `rest`: *, +, ?, {2,5}, each with a ? behind it maybe. */
+size_t repetition(Str rest) {
+    size_t len = 0;
+
+    if (rest.len == 0) return 0;
+    if (rest.ptr[0] == '*' || rest.ptr[0] == '+' || rest.ptr[0] == '?') {
+        len = 1;
+    } else if (rest.ptr[0] == '{' && rest.len > 1 && std::strchr("0123456789", rest.ptr[1])) {
+        for (len = 1; len < rest.len &&
+                      (rest.ptr[len] == ',' || (rest.ptr[len] >= '0' && rest.ptr[len] <= '9'));)
+            len++;
+        if (len == rest.len || rest.ptr[len] != '}') return 0;
+        len++;
+    }
+    return len > 0 && len < rest.len && rest.ptr[len] == '?' ? len + 1 : len;
+}
+
+/* The length of what a repetition behind it would repeat; *text: the bytes that it stands for,
+ * empty where they vary. 0: who knows. */
+size_t unit(Str pattern, size_t at, Str *text) {
+    Str rest = str_from(pattern, at);
+    unsigned char c = static_cast<unsigned char>(rest.ptr[0]);
+    size_t len = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4, end;
+
+    *text = Str{"", 0};
+    if (c == '(') {
+        /* Flags hold up to the end of the group around them: of this one, or of all. */
+        if (str_starts_with(rest, STR("(?")) && !str_starts_with(rest, STR("(?:")) &&
+            !str_starts_with(rest, STR("(?P<")) && !str_starts_with(rest, STR("(?<")))
+            return 0;
+        end = group_end(pattern, at);
+        return end == 0 ? 0 : end - at;
+    }
+    if (c == '[') return class_end(pattern, at) - at;
+    if (c == '.' || c == '^' || c == '$') return 1;
+    if (c == '\\') {
+        if (rest.len < 2) return 0;
+        if (std::strchr("dswDSWbBAz", rest.ptr[1]) != nullptr && rest.ptr[1] != '\0') return 2;
+        /* Punctuation stands for itself; letters and digits for much else. */
+        if (!std::ispunct(static_cast<unsigned char>(rest.ptr[1])) || rest.ptr[1] == '_') return 0;
+        *text = str_slice(rest, 1, 1);
+        return 2;
+    }
+    if (c == '|' || c == ')' || c == '\0' || len > rest.len) return 0;
+    *text = str_slice(rest, 0, len);
+    return len;
+}
+
+} // namespace
+
+extern "C" Str regex_required(Str pattern, Arena *arena) try {
+    Required found;
+
+    for (size_t i = 0; i < pattern.len;) {
+        Str text, rest;
+        size_t len = unit(pattern, i, &text), times;
+
+        if (len == 0) return Str{"", 0};
+        rest = str_from(pattern, i + len);
+        times = repetition(rest);
+        if (times == 0 || rest.ptr[0] == '+') found.run.append(text.ptr, text.len);
+        if (times > 0 || text.len == 0) found.flush();
+        if (times > 0 && repetition(str_from(rest, times)) > 0) return Str{"", 0};
+        i += len + times;
+    }
+    found.flush();
+    Str copy = str_dup(arena, Str{found.best.data(), found.best.size()});
+    return copy.ptr == nullptr ? Str{"", 0} : copy;
+} catch (const std::bad_alloc &) {
+    return Str{"", 0};
 }

@@ -31,3 +31,6 @@ bool regex_find(const Regex *regex, Str text, size_t offset, Str *groups, unsign
 /* When the pattern is only an alternation of literals ("a|b|c"), sets them in `arena` and returns
  * true, so that a matcher may look values up instead of scanning. */
 bool regex_literals(Str pattern, Arena *arena, Str **literals, size_t *count);
+/* The longest text that is in every match of the pattern, as far as that is easily seen, in
+ * `arena`: a search for it is cheaper than the expression. Empty: none is known. */
+Str regex_required(Str pattern, Arena *arena);

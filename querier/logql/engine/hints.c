@@ -55,6 +55,18 @@ static bool add_folded(Hints *hints, Str expression) {
     return true;
 }
 
+/* A text that is in every line with a match. */
+static void add_required(Hints *hints, Str expression) {
+    Str required = regex_required(expression, hints->arena), *copy;
+
+    if (required.len == 0) return;
+    copy = ARENA_NEW(hints->arena, Str);
+    hints->failed = hints->failed || copy == NULL;
+    if (copy == NULL) return;
+    *copy = required;
+    add_needle(hints, (StreamNeedle){.any = copy, .count = 1});
+}
+
 static bool has_empty(const Str *any, size_t count) {
     for (size_t i = 0; i < count; i++)
         if (any[i].len == 0) return true;
@@ -92,8 +104,9 @@ static void add_term(Hints *hints, const LogqlLineTerm *term) {
         return;
     }
     hints->exact = false;
-    if (term->op == LOGQL_LINE_REGEX && term->choice_count == 1)
-        (void)add_folded(hints, term->choices[0].text);
+    if (term->op == LOGQL_LINE_REGEX && term->choice_count == 1 &&
+        !add_folded(hints, term->choices[0].text))
+        add_required(hints, term->choices[0].text);
 }
 
 /* A filter before any stage that makes labels sees those that the entry came with. */

@@ -2,7 +2,6 @@
  * row_ip.c: ip("..."): which addresses it means, and which a text has.
  */
 #include <arpa/inet.h>
-#include <ctype.h>
 
 #include "querier/logql/engine/row_stage.h"
 
@@ -66,33 +65,43 @@ static int at(Str s, size_t i) {
     return i < s.len ? (unsigned char)s.ptr[i] : 0;
 }
 
+static bool is_digit(int c) {
+    return c >= '0' && c <= '9';
+}
+
+static bool is_hex(int c) {
+    return is_digit(c) || ((c | 32) >= 'a' && (c | 32) <= 'f');
+}
+
 static bool looks_v4(Str s, size_t i) {
-    return i + 3 < s.len && isdigit(at(s, i)) &&
+    return i + 3 < s.len && is_digit(at(s, i)) &&
            (at(s, i + 1) == '.' || at(s, i + 2) == '.' || at(s, i + 3) == '.');
 }
 
 /* Up to four hexadecimal digits and a colon, or two colons and a digit. */
 static bool looks_v6(Str s, size_t i) {
-    if (at(s, i) == ':' && at(s, i + 1) == ':' && isxdigit(at(s, i + 2))) return true;
+    if (at(s, i) == ':' && at(s, i + 1) == ':' && is_hex(at(s, i + 2))) return true;
     for (size_t n = 0; n < 5; n++) {
         if (n > 0 && at(s, i + n) == ':') return true;
-        if (!isxdigit(at(s, i + n))) return false;
+        if (!is_hex(at(s, i + n))) return false;
     }
     return false;
 }
 
 bool row_ip_in_text(const RowIp *ip, Str text) {
     for (size_t i = 0; i < text.len; i++) {
-        bool v4 = looks_v4(text, i);
         size_t len = 0;
+        bool v4;
 
+        if (text.ptr[i] != ':' && !is_hex(at(text, i))) continue;
+        v4 = looks_v4(text, i);
         if (!v4 && !looks_v6(text, i)) continue;
-        while (i + len < text.len &&
-               (at(text, i + len) == '.' ||
-                (v4 ? isdigit(at(text, i + len)) != 0
-                    : at(text, i + len) == ':' || isxdigit(at(text, i + len)))))
+        while (i + len < text.len && (at(text, i + len) == '.' ||
+                                      (v4 ? is_digit(at(text, i + len))
+                                          : at(text, i + len) == ':' || is_hex(at(text, i + len)))))
             len++;
-        if (contains(ip, str_slice(text, i, len))) return true;
+        /* Only what looks like an IPv6 address has a colon. */
+        if (v4 != ip->v6 && contains(ip, str_slice(text, i, len))) return true;
         i += len;
     }
     return false;

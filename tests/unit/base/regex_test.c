@@ -130,6 +130,74 @@ static void only_plain_alternations_are_literals(void **state) {
     arena_free(arena);
 }
 
+static void what_every_match_has_is_known(void **state) {
+    static const char *const cases[][2] = {
+        {"(POST|PUT) /api/v1/orders/[0-9]{4} ", " /api/v1/orders/"},
+        {"abc", "abc"},
+        {"a|bc", ""},
+        {"(a|b)cd?ef", "ef"},
+        {"abc*de+f", "ab"},
+        {"ab{2,3}c{x", "c{x"},
+        {"\\.log\\/\\d+", ".log/"},
+        {"x\\x41yy", ""},
+        {"(?i)abc", ""},
+        {"abcd(?i)e", ""},
+        {"(?P<n>abc)de", "de"},
+        {"(?:[)]|\\))de", "de"},
+        {"\\Qa*\\E", ""},
+        {"h\xc3\xa9*llo", "llo"},
+        {"h\xc3\xa9+l", "h\xc3\xa9"},
+        {"^ab$", "ab"},
+        {"[[:alpha:]]]ab", "]ab"},
+        {".*", ""},
+        {"", ""},
+    };
+    Arena *arena = arena_new(0, NULL);
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        Str got = regex_required(str_of(cases[i][0]), arena);
+
+        if (!str_equal(got, str_of(cases[i][1])))
+            fail_msg("%s: got " STR_FMT " not %s", cases[i][0], STR_ARG(got), cases[i][1]);
+    }
+    arena_free(arena);
+}
+
+/* Whatever the pattern, a text that it matches has what every match is said to have. */
+static void no_match_is_without_what_is_required(void **state) {
+    static const char letters[] = "abab(|)[]*+?.{1,2}\\dQE^$:i";
+    Arena *arena = arena_new(0, NULL);
+    uint64_t seed = 88172645463325252u;
+    unsigned known = 0;
+
+    (void)state;
+    for (int i = 0; i < 20000; i++) {
+        char pattern[12], text[12];
+        size_t len = 1 + (size_t)i % 10;
+        Regex *regex = NULL;
+        Error err = {0};
+        Str required;
+
+        for (size_t n = 0; n < sizeof text; n++) {
+            seed = seed * 6364136223846793005u + 1442695040888963407u;
+            pattern[n] = letters[(seed >> 33) % (sizeof letters - 1)];
+            text[n] = "ab1"[(seed >> 50) % 3];
+        }
+        required = regex_required((Str){pattern, len}, arena);
+        if (regex_new((Str){pattern, len}, &(RegexOptions){0}, &regex, &err) != ERR_OK) continue;
+        known += required.len > 0;
+        for (size_t n = 0; n <= sizeof text; n++)
+            if (required.len > 0 && regex_matches(regex, (Str){text, n}) &&
+                memmem(text, n, required.ptr, required.len) == NULL)
+                fail_msg("%.*s matches %.*s without " STR_FMT, (int)len, pattern, (int)n, text,
+                         STR_ARG(required));
+        regex_free(regex);
+    }
+    assert_true(known > 500);
+    arena_free(arena);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(anchored_means_the_whole_text),
@@ -138,6 +206,8 @@ int main(void) {
         cmocka_unit_test(groups_not_taken_have_no_pointer),
         cmocka_unit_test(programs_stay_within_their_memory),
         cmocka_unit_test(only_plain_alternations_are_literals),
+        cmocka_unit_test(what_every_match_has_is_known),
+        cmocka_unit_test(no_match_is_without_what_is_required),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
