@@ -378,6 +378,9 @@ ErrCode fetch_read(const SeriesSet *set, size_t i, SeriesScratch *scratch, Serie
         else
             TRY(read_pieces(scratch, series, &samples, err));
         trim(&samples, series->min_ms, fetched->max_ms);
+        /* Another tenant's retention leaves other instants of the same column: one of them may say
+         * that they are the same, and that is the first. */
+        if (series->min_ms != fetched->series[0].min_ms) samples.times_id = 0;
     }
     atomic_fetch_add_explicit(&scratch->query->samples_read,
                               samples.count + samples.histogram_count, memory_order_relaxed);

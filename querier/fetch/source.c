@@ -1,6 +1,7 @@
 /*
  * source.c: the SeriesSource that querier/exec/series.h wants, over parts.c, merge.c and read.c.
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -180,10 +181,16 @@ static ErrCode source_labels(SeriesSource *source, QueryContext *query, Str name
 
 /* ---- exemplars ---- */
 
-static int compare_exemplars(const void *a, const void *b) {
+/* By time, value and labels: a native histogram has several at once, and a head and an object may
+ * both have all of them. */
+static int compare_exemplars(const void *a, const void *b, void *symbols) {
     const Exemplar *x = a, *y = b;
+    int order = (x->time_ms > y->time_ms) - (x->time_ms < y->time_ms);
 
-    return (x->time_ms > y->time_ms) - (x->time_ms < y->time_ms);
+    if (order == 0) order = isnan(x->value) - isnan(y->value);
+    if (order == 0) order = (x->value > y->value) - (x->value < y->value);
+    if (order == 0) order = memcmp(&x->value, &y->value, sizeof x->value);
+    return order != 0 ? order : label_set_compare(symbols, x->labels, y->labels);
 }
 
 static ErrCode exemplar_labels(QueryContext *query, Str bytes, LabelSet *out, Error *err) {
@@ -203,10 +210,10 @@ static ErrCode exemplar_labels(QueryContext *query, Str bytes, LabelSet *out, Er
     return ERR_OK;
 }
 
-static size_t exemplars_unique(Exemplar *items, size_t count) {
+static size_t exemplars_unique(const Symbols *symbols, Exemplar *items, size_t count) {
     size_t kept = 0;
 
-    qsort(items, count, sizeof *items, compare_exemplars);
+    qsort_r(items, count, sizeof *items, compare_exemplars, (void *)(uintptr_t)symbols);
     for (size_t i = 0; i < count; i++) {
         const Exemplar *last = kept == 0 ? NULL : &items[kept - 1];
 
@@ -261,8 +268,8 @@ static ErrCode source_exemplars(SeriesSource *source, QueryContext *query,
         }
     for (size_t i = 0; i < set.count; i++) {
         if (counts[i] == 0) continue;
-        series[used++] =
-            (ExemplarSeries){set.labels[i], items[i], exemplars_unique(items[i], counts[i])};
+        series[used++] = (ExemplarSeries){set.labels[i], items[i],
+                                          exemplars_unique(query->symbols, items[i], counts[i])};
     }
     *out = series;
     *out_count = used;

@@ -232,6 +232,36 @@ static void each_tenant_of_a_federated_query_keeps_its_own_retention(void **stat
     scene_done(&scene);
 }
 
+/* Work per set of instants is done once: instants that a tenant's retention cut are others. */
+static void series_that_retention_cuts_differently_do_not_share_their_times(void **state) {
+    SeriesSamples samples[2];
+    Scene scene;
+
+    (void)state;
+    for (int heads = 0; heads < 3; heads++)
+        for (int cut_first = 0; cut_first < 2; cut_first++) {
+            scene_make(&scene);
+            if (heads != 1)
+                add_block(&scene, {"a", "up", NULL, 1000, 1, 0}, {"a", "up", NULL, 3000, 1, 0},
+                          {"b", "up", NULL, 1000, 2, 0}, {"b", "up", NULL, 3000, 2, 0});
+            if (heads != 0) {
+                add_head(&scene, {"a", "up", NULL, 1500, 1, 0}, {"a", "up", NULL, 4000, 1, 0});
+                add_head(&scene, {"b", "up", NULL, 1500, 2, 0}, {"b", "up", NULL, 4000, 2, 0});
+            }
+            query_begin(&scene, cut_first ? "b|a" : "a|b", 2000);
+            {
+                CLEANUP(series_scratch_free)
+                SeriesScratch *scratch = series_scratch_new(&scene.query);
+
+                read_all(&scene, scratch, samples, 2);
+                assert_int_not_equal(samples[0].count, samples[1].count);
+                assert_true(samples[0].times_id != samples[1].times_id);
+                assert_true(samples[0].times_id != 0 || samples[1].times_id != 0);
+            }
+            scene_done(&scene);
+        }
+}
+
 static void matchers_of_the_tenant_label_choose_tenants(void **state) {
     Scene scene;
 
@@ -486,6 +516,7 @@ int main(void) {
         cmocka_unit_test(series_of_the_same_instants_have_the_same_times_id),
         cmocka_unit_test(federated_series_say_whose_they_are),
         cmocka_unit_test(each_tenant_of_a_federated_query_keeps_its_own_retention),
+        cmocka_unit_test(series_that_retention_cuts_differently_do_not_share_their_times),
         cmocka_unit_test(matchers_of_the_tenant_label_choose_tenants),
         cmocka_unit_test(a_label_that_looks_like_the_tenants_is_kept_under_another_name),
         cmocka_unit_test(label_names_and_values_are_sorted_and_each_is_there_once),
