@@ -9,16 +9,17 @@
 ErrCode grouping_make(Eval *eval, const Node *node, Str extra, Grouping *out, Error *err) {
     const PromqlExpr *expr = node->expr;
     size_t count = expr->as.aggregate.grouping_count;
-    uint32_t *names = arena_alloc(eval->arena, (count + 1) * sizeof *names);
+    uint32_t *names = arena_alloc(eval->arena, (count + 3) * sizeof *names);
 
     if (names == NULL) return eval_out_of_memory(err);
     for (size_t i = 0; i <= count; i++) {
-        Str name = i < count                    ? expr->as.aggregate.grouping[i]
-                   : expr->as.aggregate.without ? STR("__name__")
-                                                : extra;
-
-        names[i] = symbols_add(eval->symbols, name);
+        names[i] = symbols_add(eval->symbols, i < count ? expr->as.aggregate.grouping[i] : extra);
         if (names[i] == SYMBOL_NONE) return eval_out_of_memory(err);
+    }
+    if (expr->as.aggregate.without) {
+        names[count] = SYMBOL_NAME;
+        names[++count] = eval->type_symbol;
+        names[++count] = eval->unit_symbol;
     }
     *out = (Grouping){eval, names, count + 1, expr->as.aggregate.without};
     /* Without an extra label, the last one is the empty name, which no label has. */

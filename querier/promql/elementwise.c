@@ -77,10 +77,10 @@ static double sign(double v) {
     return v < 0 ? -1 : v > 0 ? 1 : v;
 }
 static double to_radians(double v) {
-    return v * M_PI / 180;
+    return v * (M_PI / 180); /* in this order large angles do not overflow */
 }
 static double to_degrees(double v) {
-    return v * 180 / M_PI;
+    return v * (180 / M_PI);
 }
 
 /* ---- dates ---- */

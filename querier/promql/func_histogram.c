@@ -54,7 +54,7 @@ static int compare_members(const void *a, const void *b) {
 }
 
 static bool parse_bound(Str text, double *out) {
-    return number_parse(text.ptr, text.len, out);
+    return number_parse(text.ptr, text.len, out) && !isnan(*out);
 }
 
 static ErrCode add_source(HistogramWork *work, LabelTable *table, LabelSet labels, uint32_t *ret,

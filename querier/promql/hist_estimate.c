@@ -69,11 +69,7 @@ double hist_quantile(double q, const Hist *h, HistNanInfo *ret_info) {
     if (isnan(h->sum)) {
         double total = count;
 
-        for (; i < buckets; i++) {
-            /* Prometheus goes on with the last bucket it looked at, so its results need it too. */
-            b = hist_bucket(h, i);
-            total += b.count;
-        }
+        for (; i < buckets; i++) total += hist_bucket(h, i).count;
         ret_info->result_is_skewed = total < h->count;
     }
     fraction = rank / b.count;
@@ -95,17 +91,18 @@ static double rank_inside(const Hist *h, const HistBucket *b, double v, double r
 double hist_fraction(double lower, double upper, const Hist *h, bool *ret_has_nan) {
     uint32_t buckets = hist_bucket_count(h), i;
     double rank = 0, count = 0, lower_rank = 0, upper_rank = 0;
-    bool lower_set = false, upper_set = false;
+    bool lower_set = false, upper_set = false, custom = hist_is_custom(h);
 
     *ret_has_nan = false;
     if (h->count == 0 || isnan(lower) || isnan(upper)) return NAN;
     if (lower >= upper) return 0;
     for (i = 0; i < buckets; i++) {
         HistBucket b = hist_bucket(h, i);
-        bool zero = b.lower <= 0 && b.upper >= 0;
+        bool zero = !custom && b.lower <= 0 && b.upper >= 0;
 
         count += b.count;
         if (zero) narrow_zero_bucket(h, &b);
+        if (custom && b.lower == -INFINITY && b.upper > 0) b.lower = 0;
         if (!lower_set && b.lower >= lower) {
             lower_rank = rank;
             lower_set = true;

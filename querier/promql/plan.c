@@ -382,11 +382,17 @@ static void search_selector(TimeSearch *search, const Node *node, const Around *
     SelectorTime time = {.has_at = node->has_at,
                          .at_ms = node->has_at ? node->at_ms : 0,
                          .offset_ms = node->offset_ms};
+    int64_t at_ms;
 
     for (; !time.has_at && around != NULL; around = around->outer) {
         time.offset_ms += around->subquery->offset_ms;
         time.has_at = around->subquery->has_at;
         if (time.has_at) time.at_ms = around->subquery->at_ms;
+    }
+    /* A pinned time is one time, however it is written. */
+    if (time.has_at && !__builtin_sub_overflow(time.at_ms, time.offset_ms, &at_ms)) {
+        time.at_ms = at_ms;
+        time.offset_ms = 0;
     }
     if (!search->found)
         search->first = time;

@@ -37,6 +37,7 @@ static ErrCode evaluate(Run *run, Arena *arena, const Command *eval, const int64
     QueryContext *query = ARENA_NEW(arena, QueryContext);
     PromqlParams *params = ARENA_NEW(arena, PromqlParams);
     ResultJsonOptions options = {.annotations_max = 10};
+    PromqlOptions parsing = {.unquoted_names = true};
     PromqlExpr *expr;
     ErrCode code;
     Buf json;
@@ -53,7 +54,7 @@ static ErrCode evaluate(Run *run, Arena *arena, const Command *eval, const int64
         params->end_ms = *middle + 60000;
         params->step_ms = 60000;
     }
-    TRY(promql_parse(arena, eval->query, NULL, &expr, err));
+    TRY(promql_parse(arena, eval->query, &parsing, &expr, err));
     TRY(promql_eval(expr, eval->query, params, result, err));
     TRY(annotations_texts(result->annotations, eval->query, result->positions, 0, arena, texts,
                           err));

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "querier/exec/quoted.h"
 #include "querier/promql/hist_sum.h"
 #include "querier/promql/parser.h"
 #include "tests/conformance/promqltest.h"
@@ -59,7 +60,7 @@ static Str next_line(Str text, size_t *at, size_t *line) {
 /* ---- labels ---- */
 
 static bool is_name_char(char c, bool first) {
-    return isalpha((unsigned char)c) || c == '_' || c == ':' ||
+    return isalpha((unsigned char)c) || (unsigned char)c >= 0x80 || c == '_' || c == ':' ||
            (!first && (isdigit((unsigned char)c) || c == '.'));
 }
 
@@ -71,26 +72,15 @@ static Str read_name(Str s, size_t *i) {
 }
 
 static Str read_quoted(Arena *arena, Str s, size_t *i) {
-    char quote = s.ptr[(*i)++], *out = arena_alloc(arena, s.len + 1);
-    size_t n = 0;
+    Str rest = str_from(s, *i), out;
+    char why[100];
+    size_t len;
 
-    while (*i < s.len && s.ptr[*i] != quote) {
-        char c = s.ptr[(*i)++];
-
-        if (c == '\\' && quote != '`' && *i < s.len) {
-            c = s.ptr[(*i)++];
-            if (c == 'n') c = '\n';
-            if (c == 't') c = '\t';
-            if (c == 'r') c = '\r';
-            if (c == 'x') {
-                c = (char)strtol((char[]){s.ptr[*i], s.ptr[*i + 1], 0}, NULL, 16);
-                *i += 2;
-            }
-        }
-        out[n++] = c;
-    }
-    ++*i;
-    return (Str){out, n};
+    if (!quoted_scan(rest, &len, why, sizeof why) ||
+        !quoted_unquote(arena, str_slice(rest, 0, len), &out))
+        give_up("a string", s);
+    *i += len;
+    return out;
 }
 
 static void skip_blanks(Str s, size_t *i) {
