@@ -115,6 +115,22 @@ static bool from_go(Str pattern, std::string *out) {
     return true;
 }
 
+/* The part of a bad pattern that is to blame. Of bytes that are no UTF-8 RE2 doesn't say where. */
+static std::string to_blame(const RE2 &re, Str pattern) {
+    size_t at = 0, len = 1;
+
+    if (re.error_code() != RE2::ErrorBadUTF8) return re.error_arg();
+    while (at + len <= pattern.len && len <= 4) {
+        if (str_is_utf8(str_slice(pattern, at, len))) {
+            at += len;
+            len = 1;
+        } else {
+            len++;
+        }
+    }
+    return std::string(pattern.ptr + at, pattern.len - at);
+}
+
 extern "C" ErrCode regex_new(Str pattern, const RegexOptions *options, Regex **out, Error *err) {
     RE2::Options re_options;
     size_t memory_max = options->memory_max == 0 ? MIB(8) : options->memory_max;
@@ -135,7 +151,7 @@ extern "C" ErrCode regex_new(Str pattern, const RegexOptions *options, Regex **o
                 regex->re.error_code() == RE2::ErrorPatternTooLarge ? ERR_LIMIT : ERR_INVALID;
 
             error_set(err, code, "error parsing regexp: %s: `%.200s`",
-                      go_words(regex->re.error_code()), regex->re.error_arg().c_str());
+                      go_words(regex->re.error_code()), to_blame(regex->re, pattern).c_str());
             delete regex;
             return code;
         }

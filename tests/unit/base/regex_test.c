@@ -46,11 +46,12 @@ static void bad_patterns_are_named_as_go_names_them(void **state) {
         {"a{1001}", "error parsing regexp: invalid repeat count: `{1001}`"},
         {"(?=a)", "error parsing regexp: invalid or unsupported Perl syntax: `(?=`"},
         {"(?P<n", "error parsing regexp: invalid named capture: `(?P<n`"},
+        {"\xc3\xa9\xef\xbf\xbd\xff(", "error parsing regexp: invalid UTF-8: `\xff(`"},
         {"\\8", "error parsing regexp: invalid escape sequence: `\\8`"},
         {"\\", "error parsing regexp: trailing backslash at end of expression: ``"},
         {"[z-a]", "error parsing regexp: invalid character class range: `z-a`"},
         {"\\C", "error parsing regexp: invalid escape sequence: `\\C`"},
-        {"\xff", "error parsing regexp: invalid UTF-8: ``"},
+        {"\xff", "error parsing regexp: invalid UTF-8: `\xff`"},
     };
 
     (void)state;
