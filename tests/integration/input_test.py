@@ -168,5 +168,40 @@ def test_queries_that_are_not_right_say_so_in_prometheus_shape():
     server.stop()
 
 
+def test_malformed_expressions_say_where_and_what_was_expected():
+    server = m.Moraine()
+    before = server.rss_bytes()
+    for expression, text in [
+        ('sum(rate(http_requests_total[5m])', '1:34: parse error: unclosed left parenthesis'),
+        ('up{job="a"', '1:11: parse error: unexpected end of input inside braces'),
+        ('up offset', '1:10: parse error: unexpected end of input in offset, expected number, duration, step(), or range()'),
+        ('rate(up)', '1:6: parse error: expected type range vector in call to function "rate", got instant vector'),
+        ('sum by (a b) (up)', '1:11: parse error: unexpected identifier "b" in grouping opts, expected "," or ")"'),
+        ('up[5x]', '1:4: parse error: bad number or duration syntax: "5"'),
+        ('1 +\n  nope(2)', '2:3: parse error: unknown function with name "nope"'),
+        ('up{job=~"("}', '1:4: parse error: error parsing regexp: missing closing ): `(`'),
+        ('up == on(a) group_left(a) up', '1:4: parse error: label "a" must not occur in ON and GROUP clause at once'),
+    ]:
+        for path in ('/api/v1/query', '/prometheus/api/v1/query', '/api/v1/query_range', '/api/v1/format_query',
+                     '/api/v1/parse_query'):
+            more = dict(start='0', end='60', step='15') if path.endswith('range') else {}
+            answer = server.get_raw(path, query=expression, **more)
+            expect(answer, 400)
+            body = json.loads(answer[1])
+            assert body['errorType'] == 'bad_data' and text in body['error'], (expression, path, body)
+    assert server.rss_bytes() < before + (32 << 20)
+    server.stop()
+
+
+def test_experiments_can_be_turned_off():
+    server = m.Moraine(None, '--query.experimental_functions', 'false')
+    for expression in ('limitk(1, up)', 'mad_over_time(up[5m])', 'up + on(a) fill(0) up', 'info(up)'):
+        for path in ('/api/v1/query', '/api/v1/format_query', '/api/v1/parse_query'):
+            expect(server.get_raw(path, query=expression), 400, 'enabled')
+    for expression in ('sum(up)', 'rate(up[1m + 1m] smoothed)', 'first_over_time(up[1m])'):  # no experiments any more
+        expect(server.get_raw('/api/v1/query', query=expression), 200)
+    server.stop()
+
+
 if __name__ == '__main__':
     m.main(globals())
