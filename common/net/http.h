@@ -85,7 +85,7 @@ Str http_peer(const HttpRequest *request); /* "10.0.0.7:51324", for logs */
 /* The subject's common name of the client's certificate, or empty. */
 Str http_peer_certificate(const HttpRequest *request);
 
-/* URL query and, for x-www-form-urlencoded bodies, form fields merged: query first. Decoded once,
+/* URL query and, for x-www-form-urlencoded bodies, form fields merged: form first. Decoded once,
  * on first use. `index` counts equal names: match[] may come many times. False: no such one. What
  * can't be decoded, and more than 10,000 of them, was answered 400 before the handler. */
 bool http_param(HttpRequest *request, const char *name, size_t index, Str *out);

@@ -122,8 +122,8 @@ static Params *decode_params(HttpRequest *request) {
     if (is_form(request)) form = http_body(request);
     params->all = ARENA_ARRAY(arena, Param, count_fields(query) + count_fields(form) + 1);
     if (params->all == NULL) return NULL;
-    decode_fields(arena, params, query);
     decode_fields(arena, params, form);
+    decode_fields(arena, params, query);
     return params;
 }
 

@@ -321,7 +321,7 @@ static void parameters_of_query_and_form_are_merged(void **state) {
                      "POST /params?match[]=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 19\r\n"
                      "Content-Type: application/x-www-form-urlencoded; charset=utf-8\r\n\r\n"
                      "match[]=2&q=%25+%2B",
-                     200, "0:1;1:2;q=% +");
+                     200, "0:2;1:1;q=% +");
     raw_expect_alone(port,
                      "POST /params HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n"
                      "Content-Type: text/plain\r\n\r\nq=1",
