@@ -125,38 +125,44 @@ static void answer_error(HttpRequest *request, const ApiEndpoint *endpoint, bool
 
 /* ---- the way of a call ---- */
 
-static void count_call(const ApiCall *call, ErrCode code) {
-    char labels[48];
+static const char *result_of(const ApiCall *call, ErrCode code) {
     int status;
 
     if (call->evaluating && code == ERR_INVALID) code = ERR_LIMIT;
-    snprintf(labels, sizeof labels, "result=\"%s\"",
-             code == ERR_OK ? "success" : error_type_of(code, &status));
+    return code == ERR_OK ? "success" : error_type_of(code, &status);
+}
+
+static void count_call(const char *result) {
+    char labels[48];
+
+    snprintf(labels, sizeof labels, "result=\"%s\"", result);
     counter_add(telemetry_counter("moraine_queries_total", labels,
                                   "Calls of the query API, by how they ended."),
                 1);
 }
 
-static void log_slow(const ApiCall *call, double seconds) {
+static void log_slow(ApiCall *call, const char *result, double seconds) {
     const QuerierOptions *options = &call->querier->options;
-    Str query = {0};
+    Str query = {0}, tenants = http_header(call->request, "X-Scope-OrgID");
 
     if (options->slow_ms <= 0 || seconds * 1000 < (double)options->slow_ms) return;
     counter_add(call->querier->slow_total, 1);
-    (void)api_param(call, "query", &query);
-    LOG_WARN("slow query", LOG_STR("tenant", call->tenants[0]),
+    if (!api_param(call, "query", &query)) (void)api_param(call, "match[]", &query);
+    LOG_WARN("slow query", LOG_STR("tenant", tenants.len > 0 ? tenants : call->tenants[0]),
              LOG_CSTR("endpoint", call->endpoint->path),
-             LOG_STR("query", str_slice(query, 0, 1024)), LOG_DOUBLE("seconds", seconds),
-             LOG_U64("samples", atomic_load(&((ApiCall *)call)->query.samples_read)),
-             LOG_U64("gets", atomic_load(&((ApiCall *)call)->stats.gets)),
-             LOG_U64("get_bytes", atomic_load(&((ApiCall *)call)->stats.get_bytes)),
-             LOG_U64("memory_peak", atomic_load(&((ApiCall *)call)->budget.peak)));
+             LOG_STR("query", str_slice(query, 0, 1024)), LOG_CSTR("result", result),
+             LOG_DOUBLE("seconds", seconds),
+             LOG_U64("samples", atomic_load(&call->query.samples_read)),
+             LOG_U64("gets", atomic_load(&call->stats.gets)),
+             LOG_U64("get_bytes", atomic_load(&call->stats.get_bytes)),
+             LOG_U64("memory_peak", atomic_load(&call->budget.peak)));
 }
 
 /* Each tenant with its own retention. */
 static const FetchTenant *fetch_tenants(const ApiCall *call) {
     FetchTenant *out = ARENA_ARRAY(call->arena, FetchTenant, call->tenant_count);
     const QuerierOptions *options = &call->querier->options;
+    int64_t now_ms = clock_now_ms(options->clock);
 
     for (size_t i = 0; out != NULL && i < call->tenant_count; i++) {
         TenantLimits limits;
@@ -167,7 +173,7 @@ static const FetchTenant *fetch_tenants(const ApiCall *call) {
                                    ? limits.retention_logs_ms
                                    : limits.retention_metrics_ms;
 
-        if (retention_ms > 0) out[i].keep_from_ms = clock_now_ms(options->clock) - retention_ms;
+        if (retention_ms > 0) out[i].keep_from_ms = now_ms - retention_ms;
     }
     return out;
 }
@@ -218,8 +224,8 @@ static void run_call(void *context) {
                          RESPONSE_BYTES_MAX);
     seconds = (double)(clock_monotonic_ns(clock_system()) - call->started_ns) / 1e9;
     histogram_observe(call->querier->seconds, seconds);
-    count_call(call, code);
-    log_slow(call, seconds);
+    count_call(result_of(call, code));
+    log_slow(call, result_of(call, code), seconds);
     /* What points into heads and pages goes before the answer does: it may be the last to hold
      * them, and the client need not wait for that, but nothing may touch the call afterwards. */
     arena_free(call->arena);

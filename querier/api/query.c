@@ -2,6 +2,7 @@
  * query.c: instant and range queries, and exemplars.
  */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "common/base/clock.h"
 #include "common/base/json.h"
@@ -132,19 +133,18 @@ static ErrCode run_query_range(ApiCall *call, Buf *out, Error *err) {
 
 /* ---- exemplars ---- */
 
-enum { SELECTORS_MAX = 64 };
-
 typedef struct Selectors {
-    const PromqlExpr *items[SELECTORS_MAX];
+    const PromqlExpr **items; /* NULL while they are only counted */
     size_t count;
 } Selectors;
 
 /* Every selector of the expression: exemplars of all its series are of interest. */
 static void find_selectors(const PromqlExpr *expr, Selectors *out) {
-    if (expr == NULL || out->count == SELECTORS_MAX) return;
+    if (expr == NULL) return;
     switch (expr->kind) {
     case PROMQL_SELECTOR:
-        out->items[out->count++] = expr;
+        if (out->items != NULL) out->items[out->count] = expr;
+        out->count++;
         return;
     case PROMQL_MATRIX:
         find_selectors(expr->as.matrix.inner, out);
@@ -196,33 +196,64 @@ static void write_exemplars(const ApiCall *call, const ExemplarSeries *series, B
     buf_append_str(out, STR("]}"));
 }
 
+typedef struct FoundExemplars {
+    ExemplarSeries *series;
+    size_t count;
+} FoundExemplars;
+
+static ErrCode add_exemplars(ApiCall *call, const PromqlExpr *selector, int64_t min_ms,
+                             int64_t max_ms, FoundExemplars *found, Error *err) {
+    SelectRequest request = {
+        .matchers = selector->as.selector.matchers,
+        .matcher_count = selector->as.selector.matcher_count,
+        .min_ms = min_ms,
+        .max_ms = max_ms,
+    };
+    ExemplarSeries *series;
+    size_t count;
+
+    TRY(query_check(&call->query, err));
+    TRY(call->source->exemplars(call->source, &call->query, &request, &series, &count, err));
+    if (count == 0) return ERR_OK;
+    found->series = arena_grow(call->arena, found->series, found->count * sizeof *found->series,
+                               (found->count + count) * sizeof *found->series);
+    if (found->series == NULL) return api_out_of_memory(err);
+    memcpy(found->series + found->count, series, count * sizeof *series);
+    found->count += count;
+    return ERR_OK;
+}
+
+static int compare_series(const void *a, const void *b, void *symbols) {
+    return label_set_compare(symbols, ((const ExemplarSeries *)a)->labels,
+                             ((const ExemplarSeries *)b)->labels);
+}
+
 static ErrCode run_exemplars(ApiCall *call, Buf *out, Error *err) {
     int64_t min_ms, max_ms;
     Selectors selectors = {0};
+    FoundExemplars found = {0};
     PromqlExpr *expr;
-    size_t written = 0;
     Str text;
 
     TRY(api_range_params(call, &min_ms, &max_ms, err));
     TRY(parse_query(call, &text, &expr, err));
     find_selectors(expr, &selectors);
+    selectors.items = ARENA_ARRAY(call->arena, const PromqlExpr *, selectors.count);
+    if (selectors.items == NULL) return api_out_of_memory(err);
+    selectors.count = 0;
+    find_selectors(expr, &selectors);
+    for (size_t s = 0; s < selectors.count; s++)
+        TRY(add_exemplars(call, selectors.items[s], min_ms, max_ms, &found, err));
+    if (found.count > 1)
+        qsort_r(found.series, found.count, sizeof *found.series, compare_series,
+                call->query.symbols);
     api_begin_data(out);
     buf_append_byte(out, '[');
-    for (size_t s = 0; s < selectors.count; s++) {
-        SelectRequest request = {
-            .matchers = selectors.items[s]->as.selector.matchers,
-            .matcher_count = selectors.items[s]->as.selector.matcher_count,
-            .min_ms = min_ms,
-            .max_ms = max_ms,
-        };
-        ExemplarSeries *series;
-        size_t count;
-
-        TRY(call->source->exemplars(call->source, &call->query, &request, &series, &count, err));
-        for (size_t i = 0; i < count; i++) {
-            if (written++ > 0) buf_append_byte(out, ',');
-            write_exemplars(call, &series[i], out);
-        }
+    for (size_t i = 0; i < found.count; i++) {
+        /* Several selectors may have found the same one, with the same exemplars. */
+        if (i > 0 && label_set_equal(found.series[i - 1].labels, found.series[i].labels)) continue;
+        if (i > 0) buf_append_byte(out, ',');
+        write_exemplars(call, &found.series[i], out);
     }
     buf_append_byte(out, ']');
     api_end_data(out, false);

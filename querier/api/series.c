@@ -148,6 +148,18 @@ static void write_metadata(Buf *out, const MetadataEntry *entry) {
     buf_append_byte(out, '}');
 }
 
+/* Of metadata any number is one; a negative one, and 0, is no limit. */
+static ErrCode metadata_limit(const ApiCall *call, const char *name, uint64_t *out, Error *err) {
+    int64_t number;
+    Str text;
+
+    *out = 0;
+    if (!api_param(call, name, &text)) return ERR_OK;
+    if (!str_to_i64(text, &number)) return error_set(err, ERR_INVALID, "%s must be a number", name);
+    *out = number > 0 ? (uint64_t)number : 0;
+    return ERR_OK;
+}
+
 static ErrCode run_metadata(ApiCall *call, Buf *out, Error *err) {
     uint64_t limit, limit_per_metric;
     MetadataEntry *entries;
@@ -155,8 +167,8 @@ static ErrCode run_metadata(ApiCall *call, Buf *out, Error *err) {
     Str metric = {0};
 
     (void)api_param(call, "metric", &metric);
-    TRY(api_u64_param(call, "limit", 0, &limit, err));
-    TRY(api_u64_param(call, "limit_per_metric", 0, &limit_per_metric, err));
+    TRY(metadata_limit(call, "limit", &limit, err));
+    TRY(metadata_limit(call, "limit_per_metric", &limit_per_metric, err));
     TRY(call->source->metadata(call->source, &call->query, metric, &entries, &count, err));
     api_begin_data(out);
     buf_append_byte(out, '{');

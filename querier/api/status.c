@@ -170,14 +170,20 @@ static ErrCode counts_add(Arena *arena, Counts *counts, uint32_t symbol, uint32_
     return ERR_OK;
 }
 
-static int by_series(const void *a, const void *b) {
-    uint64_t x = ((const Counted *)a)->series, y = ((const Counted *)b)->series;
+/* The most series first, equal ones by name. */
+static int by_series(const void *a, const void *b, void *symbols) {
+    const Counted *x = a, *y = b;
+    int order = (x->series < y->series) - (x->series > y->series);
 
-    return (x < y) - (x > y);
+    if (order == 0)
+        order = str_compare(symbols_str(symbols, x->symbol), symbols_str(symbols, y->symbol));
+    return order != 0 ? order
+                      : str_compare(symbols_str(symbols, x->other), symbols_str(symbols, y->other));
 }
 
-static void sort_counts(Counts *counts) {
-    if (counts->count > 1) qsort(counts->items, counts->count, sizeof(Counted), by_series);
+static void sort_counts(ApiCall *call, Counts *counts) {
+    if (counts->count > 1)
+        qsort_r(counts->items, counts->count, sizeof(Counted), by_series, call->query.symbols);
     counts->slots = NULL; /* no more look-ups */
 }
 
@@ -234,9 +240,9 @@ static ErrCode run_tsdb(ApiCall *call, Buf *out, Error *err) {
     pair_count = pairs.count;
     for (size_t i = 0; i < pairs.count; i++)
         TRY(counts_add(call->arena, &names, pairs.items[i].symbol, 0, 1, err));
-    sort_counts(&metrics);
-    sort_counts(&pairs);
-    sort_counts(&names);
+    sort_counts(call, &metrics);
+    sort_counts(call, &pairs);
+    sort_counts(call, &names);
     api_begin_data(out);
     buf_printf(out,
                "{\"headStats\":{\"numSeries\":%zu,\"numLabelPairs\":%llu,\"chunkCount\":0,"
@@ -269,7 +275,7 @@ static ErrCode run_cardinality_names(ApiCall *call, Buf *out, Error *err) {
     total = pairs.count;
     for (size_t i = 0; i < pairs.count; i++)
         TRY(counts_add(call->arena, &names, pairs.items[i].symbol, 0, 1, err));
-    sort_counts(&names);
+    sort_counts(call, &names);
     buf_printf(out,
                "{\"label_values_count_total\":%llu,\"label_names_count\":%zu,"
                "\"cardinality\":[",
@@ -297,7 +303,7 @@ static ErrCode write_values_of(ApiCall *call, Str name, uint64_t limit, const Se
         series++;
         TRY(counts_add(call->arena, &values, value, 0, 1, err));
     }
-    sort_counts(&values);
+    sort_counts(call, &values);
     buf_append_str(out, STR("{\"label_name\":"));
     json_append_string(out, name);
     buf_printf(out, ",\"label_values_count\":%zu,\"series_count\":%llu,\"cardinality\":[",
