@@ -6,83 +6,15 @@
 #include <stdlib.h>
 
 #include "common/base/hash.h"
-#include "proto/prometheus_remote.pb-c.h"
 #include "proto/wire/write.h"
 #include "querier/api/internal.h"
 #include "querier/api/prom_chunk.h"
+#include "querier/api/read_request.h"
 
 enum {
-    REQUEST_BYTES_MAX = 4 << 20, /* decompressed */
-    QUERIES_MAX = 256,
-    MATCHERS_MAX = 1024,
     FRAME_BYTES_MAX = 1 << 20,
     ANSWER_BYTES_MAX = 1 << 30,
 };
-
-/* ---------- the request ---------- */
-
-static void *message_alloc(void *arena, size_t bytes) {
-    return arena_alloc(arena, bytes);
-}
-
-static void message_free(void *arena, void *pointer) {
-    (void)arena;
-    (void)pointer; /* goes with the arena */
-}
-
-static ErrCode read_request(ApiCall *call, Prometheus__ReadRequest **out, Error *err) {
-    ProtobufCAllocator allocator = {message_alloc, message_free, call->arena};
-    Str sent = http_body(call->request);
-    size_t bytes;
-    char *body;
-
-    if (snappy_uncompressed_length(sent.ptr, sent.len, &bytes) != SNAPPY_OK)
-        return error_set(err, ERR_INVALID, "the body is not a snappy block");
-    if (bytes > REQUEST_BYTES_MAX)
-        return error_set(err, ERR_INVALID, "the request has %zu bytes, more than the limit of %d",
-                         bytes, REQUEST_BYTES_MAX);
-    body = arena_alloc_bytes(call->arena, bytes);
-    if (body == NULL) return api_out_of_memory(err);
-    if (snappy_uncompress(sent.ptr, sent.len, body, &bytes) != SNAPPY_OK)
-        return error_set(err, ERR_INVALID, "the body is not a snappy block");
-    *out = prometheus__read_request__unpack(&allocator, bytes, (const uint8_t *)body);
-    if (*out == NULL)
-        return error_set(err, ERR_INVALID, "the body is not a ReadRequest in protobuf");
-    if ((*out)->n_queries > QUERIES_MAX)
-        return error_set(err, ERR_INVALID, "the request has %zu queries, more than the limit of %d",
-                         (*out)->n_queries, QUERIES_MAX);
-    return ERR_OK;
-}
-
-static ErrCode read_matcher(ApiCall *call, const Prometheus__LabelMatcher *from, Matcher *out,
-                            Error *err) {
-    static const MatchOp ops[] = {MATCH_EQUAL, MATCH_NOT_EQUAL, MATCH_REGEX, MATCH_NOT_REGEX};
-    Str name = {(const char *)from->name.data, from->name.len};
-    Str value = {(const char *)from->value.data, from->value.len};
-
-    if ((unsigned)from->type >= ARRAY_LEN(ops))
-        return error_set(err, ERR_INVALID, "invalid matcher type %d", (int)from->type);
-    return matcher_new(call->arena, ops[from->type], name, value, out, err);
-}
-
-static ErrCode read_query(ApiCall *call, const Prometheus__Query *query, SelectRequest *out,
-                          Error *err) {
-    Matcher *matchers = ARENA_ARRAY(call->arena, Matcher, query->n_matchers);
-
-    if (query->n_matchers > MATCHERS_MAX)
-        return error_set(err, ERR_INVALID, "a query has %zu matchers, more than the limit of %d",
-                         query->n_matchers, MATCHERS_MAX);
-    if (matchers == NULL) return api_out_of_memory(err);
-    for (size_t m = 0; m < query->n_matchers; m++)
-        TRY(read_matcher(call, query->matchers[m], &matchers[m], err));
-    *out = (SelectRequest){
-        .matchers = matchers,
-        .matcher_count = query->n_matchers,
-        .min_ms = query->start_timestamp_ms,
-        .max_ms = query->end_timestamp_ms,
-    };
-    return ERR_OK;
-}
 
 /* ---------- what is selected, in order of labels ---------- */
 
@@ -214,21 +146,19 @@ static void put_series(const ApiCall *call, LabelSet labels, const SeriesSamples
     wire_end(out, series);
 }
 
-static ErrCode answer_samples(ApiCall *call, const Prometheus__ReadRequest *request,
-                              SeriesScratch *scratch, Buf *out, Error *err) {
+static ErrCode answer_samples(ApiCall *call, const ReadRequest *request, SeriesScratch *scratch,
+                              Buf *out, Error *err) {
     CLEANUP_IN_PLACE(buf_done) Buf body;
     uint64_t total = 0;
     size_t bytes;
 
     buf_init(&body, ANSWER_BYTES_MAX);
-    for (size_t q = 0; q < request->n_queries; q++) {
+    for (size_t q = 0; q < request->count; q++) {
         size_t result = wire_begin(&body, 1);
-        SelectRequest select;
         SeriesSet set;
         uint32_t *order;
 
-        TRY(read_query(call, request->queries[q], &select, err));
-        TRY(select_sorted(call, &select, &set, &order, err));
+        TRY(select_sorted(call, &request->queries[q], &set, &order, err));
         for (size_t i = 0; i < set.count; i++) {
             SeriesSamples samples;
 
@@ -343,15 +273,13 @@ static ErrCode put_chunks(Frame *frame, LabelSet labels, const SeriesSamples *sa
     return frame->series == 0 ? ERR_OK : frame_send(frame, err);
 }
 
-static ErrCode stream_query(Frame *frame, const Prometheus__Query *query, SeriesScratch *scratch,
+static ErrCode stream_query(Frame *frame, const SelectRequest *query, SeriesScratch *scratch,
                             Error *err) {
     ApiCall *call = frame->call;
-    SelectRequest select;
     SeriesSet set;
     uint32_t *order;
 
-    TRY(read_query(call, query, &select, err));
-    TRY(select_sorted(call, &select, &set, &order, err));
+    TRY(select_sorted(call, query, &set, &order, err));
     for (size_t i = 0; i < set.count; i++) {
         SeriesSamples samples;
 
@@ -362,46 +290,29 @@ static ErrCode stream_query(Frame *frame, const Prometheus__Query *query, Series
     return ERR_OK;
 }
 
-static ErrCode answer_stream(ApiCall *call, const Prometheus__ReadRequest *request,
-                             SeriesScratch *scratch, Error *err) {
+static ErrCode answer_stream(ApiCall *call, const ReadRequest *request, SeriesScratch *scratch,
+                             Error *err) {
     CLEANUP_IN_PLACE(frame_done) Frame frame = {.call = call};
 
     buf_init(&frame.message, 0);
     buf_init(&frame.chunk, 0);
     buf_init(&frame.wire, 0);
-    for (size_t q = 0; q < request->n_queries; q++) {
+    for (size_t q = 0; q < request->count; q++) {
         frame.query = q;
-        TRY(stream_query(&frame, request->queries[q], scratch, err));
+        TRY(stream_query(&frame, &request->queries[q], scratch, err));
     }
     call->content_type = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
     return ERR_OK;
 }
 
-/* The first that is known; samples when none is named. */
-static ErrCode wants_stream(const Prometheus__ReadRequest *request, bool *out, Error *err) {
-    *out = false;
-    for (size_t i = 0; i < request->n_accepted_response_types; i++) {
-        int type = (int)request->accepted_response_types[i];
-
-        *out = type == PROMETHEUS__READ_REQUEST__RESPONSE_TYPE__STREAMED_XOR_CHUNKS;
-        if (*out || type == PROMETHEUS__READ_REQUEST__RESPONSE_TYPE__SAMPLES) return ERR_OK;
-    }
-    if (request->n_accepted_response_types == 0) return ERR_OK;
-    return error_set(err, ERR_INVALID,
-                     "none of the accepted response types is known; SAMPLES and "
-                     "STREAMED_XOR_CHUNKS are");
-}
-
 static ErrCode run_read(ApiCall *call, Buf *out, Error *err) {
     CLEANUP(series_scratch_free) SeriesScratch *scratch = series_scratch_new(&call->query);
-    Prometheus__ReadRequest *request = NULL;
-    bool stream;
+    ReadRequest request;
 
     if (scratch == NULL) return api_out_of_memory(err);
-    TRY(read_request(call, &request, err));
-    TRY(wants_stream(request, &stream, err));
-    return stream ? answer_stream(call, request, scratch, err)
-                  : answer_samples(call, request, scratch, out, err);
+    TRY(read_request_decode(call->arena, http_body(call->request), &request, err));
+    return request.stream ? answer_stream(call, &request, scratch, err)
+                          : answer_samples(call, &request, scratch, out, err);
 }
 
 const ApiEndpoint api_read_endpoints[] = {
