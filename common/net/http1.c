@@ -188,6 +188,9 @@ static size_t consume(Connection *c, const char *bytes, size_t len) {
         case HTTP1_DISCARD:
             used += drop_body(c, h, len - used);
             break;
+        case HTTP1_WEBSOCKET:
+            http1_websocket_input(c, h, bytes + used, len - used);
+            return len;
         case HTTP1_LINGER:
             return len;
         case HTTP1_WAIT:
@@ -210,7 +213,9 @@ static void consume_pending(Connection *c, Http1 *h) {
         h->pending_at = 0;
     }
     if (c->is_dead) return;
-    if (pending->len - h->pending_at < PENDING_BYTES_MAX)
+    if (h->state == HTTP1_WEBSOCKET)
+        http1_websocket_throttle(c);
+    else if (pending->len - h->pending_at < PENDING_BYTES_MAX)
         connection_resume(c);
     else
         connection_pause(c);
@@ -250,6 +255,7 @@ static size_t target(Connection *c, char **into) {
     case HTTP1_HEAD:
     case HTTP1_WAIT:
     case HTTP1_STREAM:
+    case HTTP1_WEBSOCKET:
     case HTTP1_WRITE:
         break;
     }
@@ -268,6 +274,8 @@ static void drained(Connection *c, size_t left) {
     if (c->is_dead) return;
     if (h->state == HTTP1_STREAM && h->has_writer) {
         stream_progress(&h->request->stream, left);
+    } else if (h->state == HTTP1_WEBSOCKET) {
+        http1_websocket_drained(c, h);
     } else if (h->state == HTTP1_WRITE && left == 0) {
         http1_finish(c, h, h->refused != 0 ? h->refused : h->request->status);
         consume_pending(c, h);
@@ -292,6 +300,7 @@ static void eof(Connection *c) {
         return;
     case HTTP1_WRITE:
         return;
+    case HTTP1_WEBSOCKET: /* which has no half-closed state */
     case HTTP1_HEAD:
     case HTTP1_BODY:
     case HTTP1_CHUNKS:
@@ -328,6 +337,7 @@ static void timeout(Connection *c) {
     case HTTP1_STREAM:
     case HTTP1_WRITE:
         return;
+    case HTTP1_WEBSOCKET: /* not even our pings were answered */
     case HTTP1_LINGER:
         break;
     }
@@ -338,6 +348,7 @@ static void drain(Connection *c) {
     Http1 *h = c->state;
     char byte;
 
+    if (h->state == HTTP1_WEBSOCKET) http1_websocket_drain(c, h);
     if (h->state != HTTP1_HEAD || h->head_bytes > 0) return;
     /* A request that is in the socket already counts as in flight. */
     if (!c->is_tls && recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0) return;
@@ -359,14 +370,17 @@ static void close_connection(Connection *c) {
     Http1 *h = c->state;
     HttpRequest *request = h->request;
 
-    if (h->state == HTTP1_WAIT || (h->state == HTTP1_STREAM && h->has_writer)) {
+    bool is_streaming = h->state == HTTP1_STREAM || h->state == HTTP1_WEBSOCKET;
+
+    if (h->state == HTTP1_WAIT || (is_streaming && h->has_writer)) {
         /* The request is in other hands, and comes back to a loop that drops it. */
         request->connection = NULL;
         atomic_store_explicit(&request->cancelled, true, memory_order_relaxed);
-        if (h->state == HTTP1_STREAM) stream_cancel(&request->stream);
+        if (is_streaming) stream_cancel(&request->stream);
     } else if (request != NULL) {
         request_recycle(request);
     }
+    http1_websocket_free(h->websocket);
     buf_done(&h->pending);
     free(h);
     c->state = NULL;

@@ -14,14 +14,17 @@
     X(DISCARD) /* refused: `body_left` bytes are dropped, then the refusal is sent */              \
     X(WAIT)    /* the request is the handler's: hands off, but for the cancel flag */              \
     X(STREAM)  /* likewise, but parts of its answer have come */                                   \
-    X(WRITE)   /* the answer is complete and not yet with the kernel */                            \
-    X(LINGER)  /* all is said: input is dropped until the client closes */
+    X(WEBSOCKET) /* it became one: what comes in is frames */                                      \
+    X(WRITE)     /* the answer is complete and not yet with the kernel */                          \
+    X(LINGER)    /* all is said: input is dropped until the client closes */
 
 typedef enum Http1State {
 #define X(name) HTTP1_##name,
     HTTP1_STATES(X)
 #undef X
 } Http1State;
+
+typedef struct WebSocket WebSocket;
 
 typedef struct Http1 {
     http_parser parser;
@@ -51,6 +54,7 @@ typedef struct Http1 {
     void (*handle)(HttpRequest *request, void *context);
     void *context;
     RouteStats *stats;
+    WebSocket *websocket; /* NULL: it is none */
 } Http1;
 
 static inline const HttpServerOptions *http1_options(const Connection *c) {
@@ -79,5 +83,22 @@ void http1_refuse(Connection *c, Http1 *h);
 void http1_send_refusal(Connection *c, Http1 *h);
 /* The request has been answered, or its stream has more. */
 void http1_deliver(Connection *c, HttpRequest *request);
+/* The head of an answer, up to the date, in a buffer of the loop. */
+Buf *http1_begin_head(Connection *c, int status);
+/* All of the answer has been given to the connection. */
+void http1_sent(Connection *c, Http1 *h, int status);
 /* The answer is with the kernel. */
 void http1_finish(Connection *c, Http1 *h, int status);
+
+/* --- websocket.c --- */
+
+/* The answer, or more of it: the switch to frames, and frames. */
+void http1_websocket_deliver(Connection *c, Http1 *h, HttpRequest *request);
+void http1_websocket_input(Connection *c, Http1 *h, const char *bytes, size_t len);
+/* Reads on, or not while the client leaves unread what it is told. */
+void http1_websocket_throttle(Connection *c);
+/* The peer has read. */
+void http1_websocket_drained(Connection *c, Http1 *h);
+/* The server is about to end. */
+void http1_websocket_drain(Connection *c, Http1 *h);
+void http1_websocket_free(WebSocket *websocket); /* NULL is fine */

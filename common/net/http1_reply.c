@@ -58,7 +58,7 @@ void http1_finish(Connection *c, Http1 *h, int status) {
     connection_deadline(c, LINGER_MS);
 }
 
-static void sent(Connection *c, Http1 *h, int status) {
+void http1_sent(Connection *c, Http1 *h, int status) {
     if (c->is_dead) return;
     h->state = HTTP1_WRITE;
     connection_deadline(c, 0); /* the bufferevent watches the progress of writing */
@@ -78,7 +78,7 @@ static void append_number(Buf *out, uint64_t number) {
     buf_append(out, digits + at, sizeof digits - at);
 }
 
-static Buf *begin_head(Connection *c, int status) {
+Buf *http1_begin_head(Connection *c, int status) {
     Buf *out = &c->loop->head;
 
     buf_clear(out);
@@ -122,7 +122,7 @@ static void append_allow(Buf *out, unsigned methods) {
 
 void http1_send_refusal(Connection *c, Http1 *h) {
     int status = h->refused;
-    Buf *head = begin_head(c, status);
+    Buf *head = http1_begin_head(c, status);
     Str body;
     char text[sizeof h->refusal + 1];
 
@@ -136,7 +136,7 @@ void http1_send_refusal(Connection *c, Http1 *h) {
     if (h->request != NULL && h->request->method == HTTP_HEAD_) body.len = 0;
     if (h->request != NULL) request_body_drop(h->request);
     send_answer(c, h, head, body, NULL);
-    sent(c, h, status);
+    http1_sent(c, h, status);
 }
 
 /* Answers in the handler's place: at once and for good, or after what little is left of the body.
@@ -160,7 +160,7 @@ void http1_refuse(Connection *c, Http1 *h) {
 
 static void send_whole(Connection *c, Http1 *h, HttpRequest *request) {
     int status = request->status;
-    Buf *head = begin_head(c, status);
+    Buf *head = http1_begin_head(c, status);
     Buf body = request->reply_body;
 
     buf_init(&request->reply_body, 0);
@@ -173,7 +173,7 @@ static void send_whole(Connection *c, Http1 *h, HttpRequest *request) {
     }
     if (request->method == HTTP_HEAD_ || !status_has_body(status)) body.len = 0;
     send_answer(c, h, head, buf_str(&body), body.ptr);
-    sent(c, h, status);
+    http1_sent(c, h, status);
 }
 
 static void send_stream(Connection *c, Http1 *h, HttpRequest *request) {
@@ -184,7 +184,7 @@ static void send_stream(Connection *c, Http1 *h, HttpRequest *request) {
     h->state = HTTP1_STREAM;
     h->has_writer = news == STREAM_GOES_ON;
     if (!h->is_stream_begun) {
-        Buf *head = begin_head(c, request->status);
+        Buf *head = http1_begin_head(c, request->status);
 
         h->is_stream_begun = true;
         buf_append_str(head, buf_str(&request->reply_head));
@@ -203,7 +203,7 @@ static void send_stream(Connection *c, Http1 *h, HttpRequest *request) {
         if (!c->is_tls) (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
         c->is_dead = true;
     } else if (news == STREAM_ENDED) {
-        sent(c, h, request->status);
+        http1_sent(c, h, request->status);
     } else if (!c->is_dead) {
         stream_progress(stream, connection_unsent(c));
     }
@@ -213,7 +213,9 @@ void http1_deliver(Connection *c, HttpRequest *request) {
     Http1 *h = c->state;
 
     assert(h->request == request);
-    if (request->stream.is_active)
+    if (request->stream.is_active && request->stream.is_websocket)
+        http1_websocket_deliver(c, h, request);
+    else if (request->stream.is_active)
         send_stream(c, h, request);
     else
         send_whole(c, h, request);

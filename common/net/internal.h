@@ -168,6 +168,7 @@ typedef struct Stream {
     bool is_active; /* the answer is such a one, and what follows is initialised */
     bool is_chunked;
     bool has_body; /* not for HEAD */
+    bool is_websocket;
     Encoder *encoder;
     pthread_mutex_t mutex; /* of all below */
     pthread_cond_t changed;
@@ -191,6 +192,11 @@ StreamNews stream_take(Stream *stream, Buf *out);
 /* On the loop: the client has read all but `unsent` bytes of what was taken. */
 void stream_progress(Stream *stream, size_t unsent);
 void stream_cancel(Stream *stream);
+/* For websocket.c: an answer of bytes that are framed already. */
+void stream_begin_frames(HttpRequest *request);
+/* Both, one behind the other; never waits. ERR_CANCELLED: the client has gone. */
+MUST_USE ErrCode stream_put(HttpRequest *request, Str head, Str bytes, Error *err);
+size_t stream_backlog(HttpRequest *request); /* bytes that the client has not taken */
 void stream_done(Stream *stream);
 
 /* --- request.c --- */

@@ -11,15 +11,8 @@
 
 enum { FRAME_HEAD_BYTES = 10 }; /* eight hex digits, CR, LF: room left before the bytes are known */
 
-static void stream_init(HttpRequest *request, int status, Coding coding) {
-    Stream *stream = &request->stream;
-
-    *stream = (Stream){
-        .is_active = true,
-        .is_chunked = !request->is_http10,
-        .has_body = request->method != HTTP_HEAD_ && status_has_body(status),
-        .encoder = coding != CODING_IDENTITY ? encoder_new(coding) : NULL,
-    };
+static void stream_init(Stream *stream) {
+    stream->is_active = true;
     buf_init(&stream->pending, 0);
     pthread_mutex_init(&stream->mutex, NULL);
     pthread_cond_init(&stream->changed, NULL);
@@ -120,9 +113,50 @@ void http_respond_begin(HttpRequest *request, int status, const char *content_ty
     assert(status >= 200 && status <= 599);
     request_say_type(request, content_type);
     coding = request_choose_coding(request, status, content_type);
-    stream_init(request, status, coding);
+    *stream = (Stream){
+        .is_chunked = !request->is_http10,
+        .has_body = request->method != HTTP_HEAD_ && status_has_body(status),
+        .encoder = coding != CODING_IDENTITY ? encoder_new(coding) : NULL,
+    };
+    stream_init(stream);
     if (stream->encoder != NULL) request_say_coding(request, coding);
     request->status = status;
+}
+
+void stream_begin_frames(HttpRequest *request) {
+    assert(request->status == 0 && "a request is answered once");
+    request->stream = (Stream){.has_body = true, .is_websocket = true};
+    stream_init(&request->stream);
+    request->status = 101;
+}
+
+ErrCode stream_put(HttpRequest *request, Str head, Str bytes, Error *err) {
+    Stream *stream = &request->stream;
+    bool post = false, failed, cancelled = http_cancelled(request);
+
+    pthread_mutex_lock(&stream->mutex);
+    cancelled |= stream->is_cancelled;
+    if (!cancelled) {
+        buf_append_str(&stream->pending, head);
+        buf_append_str(&stream->pending, bytes);
+        post = must_post(stream);
+    }
+    failed = buf_failed(&stream->pending);
+    pthread_mutex_unlock(&stream->mutex);
+    if (post) (void)stream_post(request);
+    if (cancelled) return error_set(err, ERR_CANCELLED, "the client has gone");
+    if (failed) return error_set(err, ERR_UNAVAILABLE, "out of memory while answering");
+    return ERR_OK;
+}
+
+size_t stream_backlog(HttpRequest *request) {
+    Stream *stream = &request->stream;
+    size_t bytes;
+
+    pthread_mutex_lock(&stream->mutex);
+    bytes = stream->pending.len + stream->unsent;
+    pthread_mutex_unlock(&stream->mutex);
+    return bytes;
 }
 
 ErrCode http_respond_write(HttpRequest *request, Str bytes, Error *err) {
