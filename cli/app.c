@@ -196,6 +196,14 @@ static ErrCode open_gateway(App *app, Error *err) {
     return gateway_new(&options, &app->gateway, err);
 }
 
+static uint64_t heads_cleared(void *ingester) {
+    return ingester_cleared(ingester);
+}
+
+static void cut_heads(void *ingester) {
+    ingester_cut(ingester);
+}
+
 static ErrCode open_compactor(App *app, Error *err) {
     const Settings *s = &app->configuration.settings;
     CompactorOptions options = {
@@ -208,6 +216,10 @@ static ErrCode open_compactor(App *app, Error *err) {
         .interval_ms = s->compactor_interval,
         .grace_ms = s->compactor_grace,
         .block_bytes_max = s->compactor_block_bytes_max,
+        .language = querier_delete_language(),
+        .delete_cancel_ms = s->compactor_delete_cancel_period,
+        .heads_cleared = heads_cleared,
+        .heads_context = app->ingester,
     };
 
     app->compactor = compactor_new(&options);
@@ -220,7 +232,11 @@ static ErrCode open_querier(App *app, Error *err) {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     QuerierOptions options = {
         .fetch = {app->cache, app->manifest, ingester_head_reader(app->ingester),
-                  ingester_log_head_reader(app->ingester)},
+                  ingester_log_head_reader(app->ingester), querier_delete_language()},
+        .cut = cut_heads,
+        .cut_context = app->ingester,
+        .delete_cancel_ms = s->compactor_delete_cancel_period,
+        .delete_interval_max_ms = s->compactor_delete_max_interval,
         .tenants = app->tenants,
         .queries = &app->memory.queries,
         .clock = app->clock,

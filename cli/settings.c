@@ -115,6 +115,14 @@ static const ConfigSetting table[] = {
     {"compactor.grace", CONFIG_DURATION, FIELD(compactor_grace), "10m", 300000, MS_MAX, NULL, NULL,
      "Objects that were merged away or expired are deleted from the store this much later, so that "
      "running queries never lose what they read."},
+    {"compactor.delete_cancel_period", CONFIG_DURATION, FIELD(compactor_delete_cancel_period), "0",
+     0, MS_MAX, NULL, NULL,
+     "How long a request to delete logs can be taken back, and only hides them. 0: until the "
+     "compactor carries it out."},
+    {"compactor.delete_max_interval", CONFIG_DURATION, FIELD(compactor_delete_max_interval), "24h",
+     0, MS_MAX, NULL, NULL,
+     "The longest max_interval that a request to delete logs may say. Nothing else depends on it. "
+     "0: any."},
     {"compactor.block_bytes_max", CONFIG_BYTES, FIELD(compactor_block_bytes_max), "1GiB", 1048576,
      1e13, NULL, NULL, "Blocks larger than this are not merged any further."},
 };

@@ -52,6 +52,8 @@ typedef struct Settings {
 
     int64_t compactor_interval;
     int64_t compactor_grace;
+    int64_t compactor_delete_cancel_period;
+    int64_t compactor_delete_max_interval;
     uint64_t compactor_block_bytes_max;
 } Settings;
 

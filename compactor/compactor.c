@@ -11,6 +11,7 @@
 #include "common/base/log.h"
 #include "common/base/random.h"
 #include "common/base/telemetry.h"
+#include "compactor/deletes.h"
 #include "compactor/merge/merge.h"
 
 enum {
@@ -93,6 +94,8 @@ typedef struct Run {
     Str avoid[AVOID_MAX]; /* objects that could not be read */
     size_t avoid_count;
     size_t sources_max;
+    uint64_t heads_cleared;
+    bool again;  /* the last look ended early */
     Error first; /* why the first of them could not */
 } Run;
 
@@ -136,6 +139,7 @@ static void discard(Compactor *compactor, const Str *keys, size_t count) {
 /* A plan being carried out. */
 typedef struct Work {
     const Plan *plan;
+    const ManifestSnapshot *snapshot;
     MergeIo io;
     Arena *arena; /* the plan's; each job has one of its own beside it */
     ManifestEntry *added;
@@ -187,7 +191,13 @@ static ErrCode run_jobs(Compactor *compactor, Work *work, Error *err) {
     CLEANUP(block_cache_free) BlockCache *cache = NULL;
     const Plan *plan = work->plan;
 
-    work->io = (MergeIo){compactor->options.store, compactor->cache, compactor->options.store};
+    work->io = (MergeIo){
+        .from = compactor->options.store,
+        .cache = compactor->cache,
+        .to = compactor->options.store,
+        .language = compactor->options.language,
+        .snapshot = work->snapshot,
+    };
     if (plan->kind == PLAN_SPLIT) {
         if (near == NULL) return out_of_memory(err);
         TRY(near_store(compactor->options.store, plan->replaced, plan->replaced_count,
@@ -257,6 +267,28 @@ static ErrCode go_around(Run *run, const Work *work, Error *err) {
     return ERR_OK;
 }
 
+/* When nothing is left to be merged. A block that cannot be read is gone around. */
+static ErrCode look_at_deletes(Compactor *compactor, Run *run, const ManifestSnapshot *snapshot,
+                               const PlanOptions *options, Arena *arena, Plan *out, Error *err) {
+    DeletesLook look = {
+        .manifest = compactor->options.manifest,
+        .cache = compactor->cache,
+        .snapshot = snapshot,
+        .options = options,
+        .language = compactor->options.language,
+        .heads_cleared = run->heads_cleared,
+    };
+    const ManifestEntry *failed;
+    ErrCode code = deletes_next(&look, arena, out, &failed, err);
+
+    if (code == ERR_OK || failed == NULL || code == ERR_UNAVAILABLE || code == ERR_TIMEOUT)
+        return code;
+    TRY(avoid(run, failed, err));
+    out->kind = PLAN_NOTHING;
+    run->again = true;
+    return ERR_OK;
+}
+
 static ErrCode step(Compactor *compactor, Run *run, bool *ret_more, Error *err) {
     CLEANUP(arena_free) Arena *arena = arena_new(0, compactor->options.background);
     const ManifestSnapshot *snapshot = manifest_snapshot(compactor->options.manifest);
@@ -267,13 +299,18 @@ static ErrCode step(Compactor *compactor, Run *run, bool *ret_more, Error *err) 
         .sources_max = run->sources_max,
         .avoid = run->avoid,
         .avoid_count = run->avoid_count,
+        .delete_cancel_ms = compactor->options.delete_cancel_ms,
     };
     Plan plan;
-    Work work = {.plan = &plan, .arena = arena};
+    Work work = {.plan = &plan, .snapshot = snapshot, .arena = arena};
     ErrCode code = plan_next(snapshot, &options, arena, &plan, err);
 
-    *ret_more = code == ERR_OK && plan.kind != PLAN_NOTHING;
-    if (*ret_more) {
+    if (code == ERR_OK && plan.kind == PLAN_NOTHING)
+        code = look_at_deletes(compactor, run, snapshot, &options, arena, &plan, err);
+
+    *ret_more = code == ERR_OK && (plan.kind != PLAN_NOTHING || run->again);
+    run->again = false;
+    if (*ret_more && plan.kind != PLAN_NOTHING) {
         code = carry_out(compactor, &work, err);
         if (code != ERR_OK && code != ERR_EXISTS) code = go_around(run, &work, err);
     }
@@ -340,6 +377,10 @@ static ErrCode run_locked(Compactor *compactor, Error *err) {
     Error step_err = {0};
     ErrCode code;
 
+    /* Heads first: what they don't hold any more is in the manifest then. */
+    run.heads_cleared = compactor->options.heads_cleared == NULL
+                            ? UINT64_MAX
+                            : compactor->options.heads_cleared(compactor->options.heads_context);
     TRY(manifest_refresh(compactor->options.manifest, err));
     code = run_steps(compactor, &run, &step_err);
     if (code == ERR_OK && run.avoid_count > 0) {

@@ -9,6 +9,7 @@
 #include "common/base/budget.h"
 #include "common/base/clock.h"
 #include "common/manifest/manifest.h"
+#include "common/tenant/log_cuts.h"
 #include "common/tenant/tenant.h"
 
 typedef struct Compactor Compactor;
@@ -23,6 +24,12 @@ typedef struct CompactorOptions {
     int64_t interval_ms; /* between runs of the thread */
     int64_t grace_ms;    /* removed objects live this much longer */
     uint64_t block_bytes_max;
+    const LogCutLanguage *language; /* of delete requests; NULL: they are not carried out */
+    int64_t delete_cancel_ms;       /* younger requests may still be taken back */
+    /* Delete requests above this number may be about data that no object holds yet; UINT64_MAX:
+     * there is none. NULL: nobody holds data back. */
+    uint64_t (*heads_cleared)(void *context);
+    void *heads_context;
 } CompactorOptions;
 
 /* Nothing runs yet. NULL: out of memory. */

@@ -260,6 +260,7 @@ static ErrCode look_logs(Look *look, const Generation *generation, uint32_t tena
 
     if (slot == NULL) return out_of_memory(err);
     TRY(logs_head_select(&generation->logs, tenant, look->log_select, arena, &slot->logs, err));
+    slot->logs.cleared = generation->cleared;
     if (slot->logs.stream_count > 0) look->slot_count++;
     return ERR_OK;
 }

@@ -296,3 +296,42 @@ ErrCode ingester_flush(Ingester *ingester, Error *err) {
     }
     return code;
 }
+
+/* ---------- delete requests ---------- */
+
+typedef struct CutCall {
+    uint64_t cleared;
+} CutCall;
+
+static void cut_on_lane(Lane *lane, void *what) {
+    (void)what;
+    if (!lane_cut(lane))
+        LOG_WARN("a new head for what comes after a delete request has to wait for memory",
+                 LOG_U64("lane", lane->options.number));
+    lane_flush_due(lane);
+}
+
+void ingester_cut(Ingester *ingester) {
+    CutCall calls[INGESTER_LANES_MAX];
+
+    lanes_call(ingester->lanes, ingester->lane_count, cut_on_lane, calls, sizeof *calls);
+}
+
+static void cleared_on_lane(Lane *lane, void *what) {
+    CutCall *call = what;
+
+    call->cleared = lane->live->first_ms != 0 ? lane->live->cleared : UINT64_MAX;
+    pthread_mutex_lock(&lane->lock);
+    for (const Generation *at = lane->frozen; at != NULL; at = at->next)
+        call->cleared = MIN(call->cleared, at->cleared);
+    pthread_mutex_unlock(&lane->lock);
+}
+
+uint64_t ingester_cleared(Ingester *ingester) {
+    CutCall calls[INGESTER_LANES_MAX];
+    uint64_t cleared = UINT64_MAX;
+
+    lanes_call(ingester->lanes, ingester->lane_count, cleared_on_lane, calls, sizeof *calls);
+    for (unsigned i = 0; i < ingester->lane_count; i++) cleared = MIN(cleared, calls[i].cleared);
+    return cleared;
+}

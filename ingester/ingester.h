@@ -61,6 +61,14 @@ void ingester_append_logs(Ingester *ingester, const LogsBatch *batch, AppendDone
 /* Returns when all that was acknowledged before is committed to the manifest. Blocks. */
 MUST_USE ErrCode ingester_flush(Ingester *ingester, Error *err);
 
+/* After a delete request was committed to the manifest: what is acknowledged from now on is none of
+ * its business, whatever happens, and what was before goes to the store. A lane without memory for
+ * a new head does so a little later. */
+void ingester_cut(Ingester *ingester);
+/* Data that isn't in the store yet may be what delete requests above this number are about;
+ * UINT64_MAX: there is none. Ask before the manifest's snapshot is taken. */
+uint64_t ingester_cleared(Ingester *ingester);
+
 /* What queries see of the heads, flushing generations included; context is the ingester. */
 HeadReader ingester_head_reader(Ingester *ingester);
 LogHeadReader ingester_log_head_reader(Ingester *ingester);

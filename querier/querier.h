@@ -18,13 +18,21 @@ typedef struct QuerierOptions {
     int64_t lookback_ms;
     int64_t slow_ms; /* log queries that take longer; 0: none */
     bool experimental_off;
-    const Cors *cors; /* NULL: browsers of other origins may not read answers */
+    void (*cut)(void *context); /* after a delete request was stored: what comes in from now on is
+                                 * not what it is about; may be NULL */
+    void *cut_context;
+    int64_t delete_cancel_ms;       /* 0: as long as nothing was deleted */
+    int64_t delete_interval_max_ms; /* that max_interval may be; 0: any */
+    const Cors *cors;               /* NULL: browsers of other origins may not read answers */
 } QuerierOptions;
 
 MUST_USE ErrCode querier_new(const QuerierOptions *options, Querier **out, Error *err);
 /* After the server has stopped: no request may be under way. NULL is fine. */
 void querier_free(Querier *querier);
 DEFINE_CLEANUP(Querier, querier_free)
+
+/* What delete requests are written in, for the compactor. */
+const LogCutLanguage *querier_delete_language(void);
 
 /* Adds the Prometheus API, at / and at /prometheus. Before http_server_start(). */
 void querier_register(Querier *querier, HttpServer *server);

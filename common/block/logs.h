@@ -86,6 +86,7 @@ typedef struct LogsSelection {
     const SelectedStream *streams;
     size_t stream_count;
     const LogSource *source; /* of LOG_PAGE_BLOCK pages; NULL in heads */
+    uint64_t cleared;        /* heads: delete requests up to this number are none of its business */
 } LogsSelection;
 
 typedef struct LogSelect {

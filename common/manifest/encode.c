@@ -13,22 +13,24 @@ enum {
     HEAD_BYTES = 20, /* magic 8, version 2, kind 1, reserved 1, payload length 8 */
     SUM_BYTES = 8,
     VERSION = 1,
+    VERSION_DELETES = 2, /* with delete requests, which who can't read them must not pass over */
     KIND_DELTA = 1,
     KIND_CHECKPOINT = 2,
     ENTRY_BYTES_MIN = 13, /* how small they can be: bounds counts */
     PART_BYTES_MIN = 7,
+    DELETE_BYTES_MIN = 6,
     LEVEL_MAX = INT32_MAX,
 };
 #define PAYLOAD_BYTES_MAX (UINT64_C(1) << 30)
 
 static const char magic[8] = {'M', 'O', 'R', 'A', 'I', 'N', 'E', 'M'};
 
-static ErrCode seal(uint8_t kind, const Buf *payload, Buf *out, Error *err) {
+static ErrCode seal(uint8_t kind, uint16_t version, const Buf *payload, Buf *out, Error *err) {
     size_t bound = ZSTD_compressBound(payload->len), packed;
     char *at;
 
     buf_append(out, magic, sizeof magic);
-    buf_append_u16(out, VERSION);
+    buf_append_u16(out, version);
     buf_append_byte(out, (char)kind);
     buf_append_byte(out, 0);
     buf_append_u64(out, payload->len);
@@ -43,7 +45,8 @@ static ErrCode seal(uint8_t kind, const Buf *payload, Buf *out, Error *err) {
     return buf_failed(out) ? error_set(err, ERR_LIMIT, "manifest: out of memory") : ERR_OK;
 }
 
-static ErrCode unseal(Str bytes, uint8_t kind, Arena *arena, Reader *out, Error *err) {
+static ErrCode unseal(Str bytes, uint8_t kind, Arena *arena, Reader *out, bool *ret_deletes,
+                      Error *err) {
     Reader head = reader_of(bytes);
     uint64_t sum, payload_len;
     uint16_t version;
@@ -61,9 +64,10 @@ static ErrCode unseal(Str bytes, uint8_t kind, Arena *arena, Reader *out, Error 
     found_kind = reader_u8(&head);
     (void)reader_u8(&head);
     payload_len = reader_u64(&head);
-    if (version != VERSION)
-        return error_set(err, ERR_UNSUPPORTED, "manifest version %u; this release reads %d",
-                         version, VERSION);
+    if (version != VERSION && version != VERSION_DELETES)
+        return error_set(err, ERR_UNSUPPORTED, "manifest version %u; this release reads %d and %d",
+                         version, VERSION, VERSION_DELETES);
+    *ret_deletes = version == VERSION_DELETES;
     if (found_kind != kind) return error_set(err, ERR_CORRUPT, "another kind of manifest object");
     if (payload_len > PAYLOAD_BYTES_MAX)
         return error_set(err, ERR_CORRUPT, "a payload of %llu bytes",
@@ -163,6 +167,136 @@ static ErrCode get_keys(Reader *in, Arena *arena, const Str **out, size_t *count
     return in->failed ? error_set(err, ERR_CORRUPT, "a key is cut off") : ERR_OK;
 }
 
+/* ---- delete requests ---- */
+
+static bool delta_has_deletes(const Delta *delta) {
+    for (size_t i = 0; i < delta->add_count; i++)
+        if (delta->add[i].cleared != 0) return true;
+    return delta->add_delete_count + delta->remove_delete_count + delta->processed_delete_count +
+               delta->raise_count >
+           0;
+}
+
+static void put_delete(Buf *out, const ManifestDelete *request) {
+    put_str(out, request->tenant);
+    put_str(out, request->id);
+    put_str(out, request->query);
+    buf_append_zigzag(out, request->start_ms);
+    buf_append_zigzag(out, request->end_ms);
+    buf_append_zigzag(out, request->created_ms);
+}
+
+static ErrCode get_delete(Reader *in, ManifestDelete *out, Error *err) {
+    out->tenant = reader_prefixed(in);
+    out->id = reader_prefixed(in);
+    out->query = reader_prefixed(in);
+    out->start_ms = reader_zigzag(in);
+    out->end_ms = reader_zigzag(in);
+    out->created_ms = reader_zigzag(in);
+    return in->failed ? error_set(err, ERR_CORRUPT, "a delete request is cut off") : ERR_OK;
+}
+
+static void put_delete_ids(Buf *out, const ManifestDeleteId *ids, size_t count) {
+    buf_append_varint(out, count);
+    for (size_t i = 0; i < count; i++) {
+        put_str(out, ids[i].tenant);
+        put_str(out, ids[i].id);
+    }
+}
+
+static ErrCode get_delete_ids(Reader *in, Arena *arena, const ManifestDeleteId **out, size_t *count,
+                              Error *err) {
+    ManifestDeleteId *ids;
+
+    TRY(get_count(in, 2, count, err));
+    ids = ARENA_ARRAY(arena, ManifestDeleteId, *count);
+    if (ids == NULL) return error_set(err, ERR_LIMIT, "manifest: out of memory");
+    for (size_t i = 0; i < *count; i++)
+        ids[i] = (ManifestDeleteId){.tenant = reader_prefixed(in), .id = reader_prefixed(in)};
+    *out = ids;
+    return in->failed ? error_set(err, ERR_CORRUPT, "a delete request's id is cut off") : ERR_OK;
+}
+
+static void put_delta_deletes(const Delta *delta, Buf *out) {
+    for (size_t i = 0; i < delta->add_count; i++) buf_append_varint(out, delta->add[i].cleared);
+    buf_append_varint(out, delta->add_delete_count);
+    for (size_t i = 0; i < delta->add_delete_count; i++) put_delete(out, &delta->add_deletes[i]);
+    put_delete_ids(out, delta->remove_deletes, delta->remove_delete_count);
+    put_delete_ids(out, delta->processed_deletes, delta->processed_delete_count);
+    buf_append_varint(out, delta->raise_count);
+    for (size_t i = 0; i < delta->raise_count; i++) {
+        put_str(out, delta->raise[i].key);
+        buf_append_varint(out, delta->raise[i].cleared);
+    }
+}
+
+static ErrCode get_delta_deletes(Reader *in, Arena *arena, ManifestEntry *add, Delta *out,
+                                 Error *err) {
+    ManifestDelete *requests;
+    ManifestCleared *raise;
+
+    for (size_t i = 0; i < out->add_count; i++) add[i].cleared = reader_varint(in);
+    TRY(get_count(in, DELETE_BYTES_MIN, &out->add_delete_count, err));
+    requests = ARENA_ARRAY(arena, ManifestDelete, out->add_delete_count);
+    if (requests == NULL) return error_set(err, ERR_LIMIT, "manifest: out of memory");
+    for (size_t i = 0; i < out->add_delete_count; i++) TRY(get_delete(in, &requests[i], err));
+    out->add_deletes = requests;
+    TRY(get_delete_ids(in, arena, &out->remove_deletes, &out->remove_delete_count, err));
+    TRY(get_delete_ids(in, arena, &out->processed_deletes, &out->processed_delete_count, err));
+    TRY(get_count(in, 2, &out->raise_count, err));
+    raise = ARENA_ARRAY(arena, ManifestCleared, out->raise_count);
+    if (raise == NULL) return error_set(err, ERR_LIMIT, "manifest: out of memory");
+    for (size_t i = 0; i < out->raise_count; i++)
+        raise[i] = (ManifestCleared){.key = reader_prefixed(in), .cleared = reader_varint(in)};
+    out->raise = raise;
+    return in->failed ? error_set(err, ERR_CORRUPT, "delete requests are cut off") : ERR_OK;
+}
+
+static bool state_has_deletes(const State *state) {
+    for (size_t i = 0; i < state->entry_count; i++)
+        if (state->entries[i]->entry.cleared != 0) return true;
+    return state->deletes.count > 0 || state->deletes.newest != 0;
+}
+
+static void put_state_deletes(const State *state, Buf *out) {
+    for (size_t i = 0; i < state->entry_count; i++)
+        buf_append_varint(out, state->entries[i]->entry.cleared);
+    buf_append_varint(out, state->deletes.newest);
+    buf_append_varint(out, state->deletes.count);
+    for (size_t i = 0; i < state->deletes.count; i++) {
+        const ManifestDelete *request = &state->deletes.items[i]->request;
+
+        put_delete(out, request);
+        buf_append_varint(out, request->number);
+        buf_append_zigzag(out, request->processed_ms);
+    }
+}
+
+/* `keys`: of the entries, as they came. */
+static ErrCode get_state_deletes(Reader *in, const Str *keys, size_t key_count, State *out,
+                                 Error *err) {
+    uint64_t newest;
+    size_t count;
+
+    for (size_t i = 0; i < key_count && !in->failed; i++)
+        TRY(state_raise(out, keys[i], reader_varint(in), err));
+    newest = reader_varint(in);
+    TRY(get_count(in, DELETE_BYTES_MIN, &count, err));
+    for (size_t i = 0; i < count; i++) {
+        ManifestDelete request = {0};
+
+        TRY(get_delete(in, &request, err));
+        request.number = reader_varint(in);
+        request.processed_ms = reader_zigzag(in);
+        if (in->failed) return error_set(err, ERR_CORRUPT, "a delete request is cut off");
+        TRY(state_add_delete(out, &request, err));
+    }
+    out->deletes.newest = MAX(out->deletes.newest, newest);
+    return in->failed ? error_set(err, ERR_CORRUPT, "delete requests are cut off") : ERR_OK;
+}
+
+/* ---- deltas, checkpoints ---- */
+
 ErrCode delta_encode(const Delta *delta, Buf *out, Error *err) {
     CLEANUP_IN_PLACE(buf_done) Buf payload;
 
@@ -176,14 +310,17 @@ ErrCode delta_encode(const Delta *delta, Buf *out, Error *err) {
     for (size_t i = 0; i < delta->remove_count; i++) put_str(&payload, delta->remove[i]);
     buf_append_varint(&payload, delta->forget_count);
     for (size_t i = 0; i < delta->forget_count; i++) put_str(&payload, delta->forget[i]);
-    return seal(KIND_DELTA, &payload, out, err);
+    if (!delta_has_deletes(delta)) return seal(KIND_DELTA, VERSION, &payload, out, err);
+    put_delta_deletes(delta, &payload);
+    return seal(KIND_DELTA, VERSION_DELETES, &payload, out, err);
 }
 
 ErrCode delta_decode(Str bytes, Arena *arena, Delta *out, Error *err) {
     ManifestEntry *add;
+    bool deletes;
     Reader in;
 
-    TRY(unseal(bytes, KIND_DELTA, arena, &in, err));
+    TRY(unseal(bytes, KIND_DELTA, arena, &in, &deletes, err));
     *out = (Delta){0};
     out->sequence = reader_varint(&in);
     out->time_ms = reader_zigzag(&in);
@@ -194,7 +331,8 @@ ErrCode delta_decode(Str bytes, Arena *arena, Delta *out, Error *err) {
     for (size_t i = 0; i < out->add_count; i++) TRY(get_entry(&in, arena, &add[i], err));
     out->add = add;
     TRY(get_keys(&in, arena, &out->remove, &out->remove_count, err));
-    return get_keys(&in, arena, &out->forget, &out->forget_count, err);
+    TRY(get_keys(&in, arena, &out->forget, &out->forget_count, err));
+    return deletes ? get_delta_deletes(&in, arena, add, out, err) : ERR_OK;
 }
 
 ErrCode checkpoint_encode(const State *state, Buf *out, Error *err) {
@@ -220,7 +358,9 @@ ErrCode checkpoint_encode(const State *state, Buf *out, Error *err) {
             buf_append_varint(&payload, mark->ranges[r].last);
         }
     }
-    return seal(KIND_CHECKPOINT, &payload, out, err);
+    if (!state_has_deletes(state)) return seal(KIND_CHECKPOINT, VERSION, &payload, out, err);
+    put_state_deletes(state, &payload);
+    return seal(KIND_CHECKPOINT, VERSION_DELETES, &payload, out, err);
 }
 
 static ErrCode get_marks(Reader *in, State *out, Error *err) {
@@ -243,16 +383,21 @@ static ErrCode get_marks(Reader *in, State *out, Error *err) {
     return in->failed ? error_set(err, ERR_CORRUPT, "marks are cut off") : ERR_OK;
 }
 
-static ErrCode get_state(Reader *in, Arena *arena, State *out, Error *err) {
-    size_t count;
+static ErrCode get_state(Reader *in, bool deletes, Arena *arena, State *out, Error *err) {
+    size_t count, entry_count;
+    Str *keys;
 
     out->sequence = reader_varint(in);
     TRY(get_count(in, ENTRY_BYTES_MIN, &count, err));
+    entry_count = count;
+    keys = ARENA_ARRAY(arena, Str, count);
+    if (keys == NULL) return error_set(err, ERR_LIMIT, "manifest: out of memory");
     for (size_t i = 0; i < count; i++) {
         ManifestEntry entry = {0};
 
         TRY(get_entry(in, arena, &entry, err));
         TRY(state_add(out, &entry, err));
+        keys[i] = entry.key;
     }
     TRY(get_count(in, 2, &count, err));
     for (size_t i = 0; i < count; i++) {
@@ -262,18 +407,20 @@ static ErrCode get_state(Reader *in, Arena *arena, State *out, Error *err) {
         if (in->failed) return error_set(err, ERR_CORRUPT, "a removed key is cut off");
         TRY(state_remove(out, key, removed_ms, err));
     }
-    return get_marks(in, out, err);
+    TRY(get_marks(in, out, err));
+    return deletes ? get_state_deletes(in, keys, entry_count, out, err) : ERR_OK;
 }
 
 ErrCode checkpoint_decode(Str bytes, State *out, Error *err) {
     CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
     State state = {0};
+    bool deletes;
     Reader in;
     ErrCode code;
 
     if (arena == NULL) return error_set(err, ERR_LIMIT, "manifest: out of memory");
-    TRY(unseal(bytes, KIND_CHECKPOINT, arena, &in, err));
-    code = get_state(&in, arena, &state, err);
+    TRY(unseal(bytes, KIND_CHECKPOINT, arena, &in, &deletes, err));
+    code = get_state(&in, deletes, arena, &state, err);
     if (code != ERR_OK) {
         state_done(&state);
         return code;

@@ -42,11 +42,23 @@ struct Manifest {
     int64_t current_checked_ms;
     Names applied; /* deltas with names of their own that were read */
 
+    _Atomic uint64_t deletes_newest; /* the state's, for who must not wait */
+
     pthread_mutex_t snapshot_lock;
     const ManifestSnapshot *snapshot;
 };
 
 #define MANIFEST_CURRENT_KEY STR("manifest/current")
+
+/* ---- manifest.c; with the lock held ---- */
+
+/* Puts the delta where it belongs. `*ret_done` false: the number was taken; what has it is
+ * applied, and the change is to be checked again. */
+MUST_USE ErrCode manifest_put_delta(Manifest *manifest, const Delta *delta, bool *ret_done,
+                                    Error *err);
+MUST_USE ErrCode manifest_too_many(Error *err);
+/* At the end of every call: what was learned shows, also when the call itself failed. */
+MUST_USE ErrCode manifest_publish_after(Manifest *manifest, ErrCode code, Error *err);
 
 /* ---- read.c; all with the lock held ---- */
 

@@ -17,6 +17,8 @@ static ErrCode publish(Manifest *manifest, Error *err) {
     if (!manifest->dirty) return ERR_OK;
     TRY(state_snapshot(&manifest->state, &fresh, err));
     manifest->dirty = false;
+    atomic_store_explicit(&manifest->deletes_newest, manifest->state.deletes.newest,
+                          memory_order_release);
     pthread_mutex_lock(&manifest->snapshot_lock);
     old = manifest->snapshot;
     manifest->snapshot = fresh;
@@ -25,8 +27,7 @@ static ErrCode publish(Manifest *manifest, Error *err) {
     return ERR_OK;
 }
 
-/* At the end of every call: what was learned shows, also when the call itself failed. */
-static ErrCode publish_after(Manifest *manifest, ErrCode code, Error *err) {
+ErrCode manifest_publish_after(Manifest *manifest, ErrCode code, Error *err) {
     Error other = {0};
     ErrCode published = publish(manifest, &other);
 
@@ -81,7 +82,7 @@ ErrCode manifest_refresh(Manifest *manifest, Error *err) {
 
     pthread_mutex_lock(&manifest->lock);
     code = manifest_catch_up(manifest, false, err);
-    code = publish_after(manifest, code, err);
+    code = manifest_publish_after(manifest, code, err);
     pthread_mutex_unlock(&manifest->lock);
     return code;
 }
@@ -191,7 +192,16 @@ static bool holds(const State *state, const Delta *delta) {
         (void)state_find_removed(state, delta->forget[i], &found);
         if (found) return false;
     }
-    return true;
+    /* A request that was made and cancelled since is taken for one that was never made. */
+    for (size_t i = 0; i < delta->add_delete_count; i++) {
+        const ManifestDelete *request = &delta->add_deletes[i];
+        const ManifestDelete *known = state_find_delete(state, request->tenant, request->id);
+
+        if (known == NULL || known->number != delta->sequence) return false;
+    }
+    /* The rest may be repeated. */
+    return delta->remove_delete_count == 0 && delta->processed_delete_count == 0 &&
+           delta->raise_count == 0;
 }
 
 /* The delta is in the store. Was its number free because nobody had used it, or because whoever
@@ -207,9 +217,7 @@ static ErrCode settle(Manifest *manifest, const Delta *delta, Str key, bool *ret
     return ERR_OK;
 }
 
-/* Puts the delta where it belongs. `*ret_done` false: the number was taken; what has it is
- * applied, and the change is to be checked again. */
-static ErrCode put_delta(Manifest *manifest, const Delta *delta, bool *ret_done, Error *err) {
+ErrCode manifest_put_delta(Manifest *manifest, const Delta *delta, bool *ret_done, Error *err) {
     CLEANUP_IN_PLACE(buf_done) Buf bytes;
     CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
     char name[MANIFEST_KEY_BYTES];
@@ -235,7 +243,7 @@ static ErrCode put_delta(Manifest *manifest, const Delta *delta, bool *ret_done,
     return error_wrap(err, "manifest"); /* the first error says more */
 }
 
-static ErrCode too_many(Error *err) {
+ErrCode manifest_too_many(Error *err) {
     return error_set(err, ERR_UNAVAILABLE, "manifest: others committed first %d times",
                      MANIFEST_ATTEMPTS_MAX);
 }
@@ -253,7 +261,7 @@ static ErrCode commit_locked(Manifest *manifest, const ManifestChange *change, b
     for (unsigned attempt = 0; !done; attempt++) {
         ErrCode code;
 
-        if (attempt == MANIFEST_ATTEMPTS_MAX) return too_many(err);
+        if (attempt == MANIFEST_ATTEMPTS_MAX) return manifest_too_many(err);
         /* Without conditional PUT nothing else would tell that others were first; with it, numbers
          * may have been folded and deleted since. */
         if (!manifest->conditional || manifest_is_due(manifest))
@@ -276,7 +284,7 @@ static ErrCode commit_locked(Manifest *manifest, const ManifestChange *change, b
             .remove = change->remove,
             .remove_count = change->remove_count,
         };
-        TRY(put_delta(manifest, &delta, &done, err));
+        TRY(manifest_put_delta(manifest, &delta, &done, err));
     }
     return ERR_OK;
 }
@@ -288,7 +296,7 @@ ErrCode manifest_commit(Manifest *manifest, const ManifestChange *change, bool *
 
     pthread_mutex_lock(&manifest->lock);
     code = commit_locked(manifest, change, &known, err);
-    code = publish_after(manifest, code, err);
+    code = manifest_publish_after(manifest, code, err);
     pthread_mutex_unlock(&manifest->lock);
     if (code == ERR_OK && ret_known != NULL) *ret_known = known;
     return code;
@@ -316,8 +324,8 @@ static ErrCode forget_locked(Manifest *manifest, const Str *keys, size_t count, 
         }
         if (delta.forget_count == 0) return ERR_OK;
         delta.sequence = manifest->state.sequence + 1;
-        if (attempt == MANIFEST_ATTEMPTS_MAX) return too_many(err);
-        TRY(put_delta(manifest, &delta, &done, err));
+        if (attempt == MANIFEST_ATTEMPTS_MAX) return manifest_too_many(err);
+        TRY(manifest_put_delta(manifest, &delta, &done, err));
     }
     return ERR_OK;
 }
@@ -327,7 +335,7 @@ ErrCode manifest_forget(Manifest *manifest, const Str *keys, size_t count, Error
 
     pthread_mutex_lock(&manifest->lock);
     code = forget_locked(manifest, keys, count, err);
-    code = publish_after(manifest, code, err);
+    code = manifest_publish_after(manifest, code, err);
     pthread_mutex_unlock(&manifest->lock);
     return code;
 }

@@ -25,6 +25,7 @@ typedef struct ManifestEntry {
     int64_t created_ms;
     const BlockPart *parts;
     size_t part_count;
+    uint64_t cleared; /* delete requests up to this number are none of its business (any more) */
 } ManifestEntry;
 
 typedef struct ManifestChange {
@@ -75,3 +76,55 @@ const ManifestRemoved *manifest_removed(const ManifestSnapshot *snapshot, size_t
 /* Says that these were deleted from the store, so that the manifest forgets them. Keys that were
  * not removed are left alone. */
 MUST_USE ErrCode manifest_forget(Manifest *manifest, const Str *keys, size_t count, Error *err);
+
+/* ---- delete requests ----
+ *
+ * What of a tenant's logs is to go: part of the manifest, so that who sees the objects sees the
+ * requests, and a block without deleted entries replaces the one with them in one commit. Requests
+ * are numbered in the order in which they came to be, over all tenants; an object's `cleared` says
+ * up to which of them none applies to it: because they were known before its data came in, or were
+ * carried out when it was written. */
+typedef struct ManifestDelete {
+    uint64_t number; /* given when it is added */
+    Str tenant;
+    Str id; /* within the tenant */
+    Str query;
+    int64_t start_ms; /* both inclusive */
+    int64_t end_ms;
+    int64_t created_ms;
+    int64_t processed_ms; /* 0: not yet */
+} ManifestDelete;
+
+typedef struct ManifestDeleteId {
+    Str tenant;
+    Str id;
+} ManifestDeleteId;
+
+typedef struct ManifestCleared {
+    Str key;
+    uint64_t cleared;
+} ManifestCleared;
+
+typedef struct ManifestDeletesChange {
+    const ManifestDelete *add; /* one, or NULL */
+    const ManifestDeleteId *remove;
+    size_t remove_count;
+    bool unprocessed_only; /* ERR_EXISTS when one of `remove` was processed, ERR_NOT_FOUND when it
+                            * isn't there */
+    const ManifestDeleteId *processed;
+    size_t processed_count;
+    const ManifestCleared *raise; /* objects that are there whose `cleared` grows */
+    size_t raise_count;
+} ManifestDeletesChange;
+
+enum { MANIFEST_DELETES_MAX = 1000 }; /* of a tenant; processed ones make room for new ones */
+
+/* All of it or nothing; repeating it is fine. ERR_LIMIT: the tenant has MANIFEST_DELETES_MAX that
+ * are not processed. ERR_UNSUPPORTED: a store without conditional PUT, where nothing has an order.
+ */
+MUST_USE ErrCode manifest_change_deletes(Manifest *manifest, const ManifestDeletesChange *change,
+                                         Error *err);
+/* In order of their numbers. */
+const ManifestDelete *manifest_deletes(const ManifestSnapshot *snapshot, size_t *count);
+/* The highest number ever given, as far as this process knows. Never blocks. */
+uint64_t manifest_deletes_newest(const Manifest *manifest);

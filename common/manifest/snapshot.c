@@ -14,11 +14,18 @@ struct ManifestSnapshot {
     ManifestRemoved *removed;
     char *removed_bytes;
     size_t removed_count;
+    DeleteBox **delete_boxes;
+    ManifestDelete *deletes;
+    size_t delete_count;
 };
 
 static void snapshot_free(ManifestSnapshot *snapshot) {
     for (size_t i = 0; snapshot->boxes != NULL && i < snapshot->count; i++)
         entry_box_unref(snapshot->boxes[i]);
+    for (size_t i = 0; snapshot->delete_boxes != NULL && i < snapshot->delete_count; i++)
+        delete_box_unref(snapshot->delete_boxes[i]);
+    free(snapshot->delete_boxes);
+    free(snapshot->deletes);
     free(snapshot->boxes);
     free(snapshot->entries);
     free(snapshot->removed);
@@ -52,6 +59,20 @@ static bool copy_removed(const State *state, ManifestSnapshot *snapshot) {
     return true;
 }
 
+static bool copy_deletes(const State *state, ManifestSnapshot *snapshot) {
+    size_t count = state->deletes.count;
+
+    snapshot->delete_boxes = calloc(MAX(count, 1), sizeof *snapshot->delete_boxes);
+    snapshot->deletes = calloc(MAX(count, 1), sizeof *snapshot->deletes);
+    if (snapshot->delete_boxes == NULL || snapshot->deletes == NULL) return false;
+    for (size_t i = 0; i < count; i++) {
+        snapshot->delete_boxes[i] = delete_box_ref(state->deletes.items[i]);
+        snapshot->deletes[i] = state->deletes.items[i]->request;
+    }
+    snapshot->delete_count = count;
+    return true;
+}
+
 ErrCode state_snapshot(const State *state, const ManifestSnapshot **out, Error *err) {
     ManifestSnapshot *snapshot = calloc(1, sizeof *snapshot);
 
@@ -59,7 +80,8 @@ ErrCode state_snapshot(const State *state, const ManifestSnapshot **out, Error *
     atomic_init(&snapshot->refs, 1);
     snapshot->boxes = calloc(MAX(state->entry_count, 1), sizeof *snapshot->boxes);
     snapshot->entries = calloc(MAX(state->entry_count, 1), sizeof *snapshot->entries);
-    if (snapshot->boxes == NULL || snapshot->entries == NULL || !copy_removed(state, snapshot)) {
+    if (snapshot->boxes == NULL || snapshot->entries == NULL || !copy_removed(state, snapshot) ||
+        !copy_deletes(state, snapshot)) {
         snapshot_free(snapshot);
         return error_set(err, ERR_LIMIT, "manifest: out of memory");
     }
@@ -94,6 +116,11 @@ const ManifestEntry *manifest_entries(const ManifestSnapshot *snapshot, size_t *
 const ManifestRemoved *manifest_removed(const ManifestSnapshot *snapshot, size_t *count) {
     *count = snapshot->removed_count;
     return snapshot->removed;
+}
+
+const ManifestDelete *manifest_deletes(const ManifestSnapshot *snapshot, size_t *count) {
+    *count = snapshot->delete_count;
+    return snapshot->deletes;
 }
 
 /* The first part of this tenant: an entry's parts are sorted (state.h). */

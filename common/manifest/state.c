@@ -71,6 +71,7 @@ void state_done(State *state) {
     free(state->entries);
     free(state->removed);
     marks_done(&state->marks);
+    deletes_done(&state->deletes);
     *state = (State){0};
 }
 
@@ -201,6 +202,19 @@ ErrCode state_apply(State *state, const Delta *delta, Error *err) {
         TRY(state_remove(state, delta->remove[i], delta->time_ms, err));
     for (size_t i = 0; i < delta->add_count; i++) TRY(state_add(state, &delta->add[i], err));
     for (size_t i = 0; i < delta->forget_count; i++) state_forget(state, delta->forget[i]);
+    for (size_t i = 0; i < delta->remove_delete_count; i++)
+        state_remove_delete(state, delta->remove_deletes[i].tenant, delta->remove_deletes[i].id);
+    for (size_t i = 0; i < delta->add_delete_count; i++) {
+        ManifestDelete request = delta->add_deletes[i];
+
+        request.number = delta->sequence;
+        TRY(state_add_delete(state, &request, err));
+    }
+    for (size_t i = 0; i < delta->processed_delete_count; i++)
+        TRY(state_process_delete(state, delta->processed_deletes[i].tenant,
+                                 delta->processed_deletes[i].id, delta->time_ms, err));
+    for (size_t i = 0; i < delta->raise_count; i++)
+        TRY(state_raise(state, delta->raise[i].key, delta->raise[i].cleared, err));
     state->sequence = MAX(state->sequence, delta->sequence);
     return ERR_OK;
 }

@@ -45,6 +45,23 @@ bool marks_have(const Marks *marks, Str lane, uint64_t number);
 MUST_USE bool marks_add(Marks *marks, Str lane, uint64_t first, uint64_t last); /* false: memory */
 void marks_done(Marks *marks);
 
+/* A request and the memory behind it, shared as entries are. */
+typedef struct DeleteBox {
+    _Atomic unsigned refs;
+    ManifestDelete request;
+    char bytes[];
+} DeleteBox;
+
+DeleteBox *delete_box_ref(DeleteBox *box);
+void delete_box_unref(DeleteBox *box);
+
+typedef struct Deletes {
+    DeleteBox **items; /* by number, tenant and id */
+    size_t count;
+    size_t capacity;
+    uint64_t newest; /* the highest number ever */
+} Deletes;
+
 typedef struct RemovedKey {
     Str key; /* owned */
     int64_t removed_ms;
@@ -63,6 +80,7 @@ typedef struct State {
     size_t removed_count;
     size_t removed_capacity;
     Marks marks;
+    Deletes deletes;
 } State;
 
 void state_done(State *state);
@@ -75,6 +93,16 @@ MUST_USE ErrCode state_add(State *state, const ManifestEntry *entry, Error *err)
 /* Of a key that isn't there: it never will be. */
 MUST_USE ErrCode state_remove(State *state, Str key, int64_t removed_ms, Error *err);
 void state_forget(State *state, Str key);
+/* The tenant's request of this id, until the state changes; NULL: none. */
+const ManifestDelete *state_find_delete(const State *state, Str tenant, Str id);
+/* One that is there already: nothing happens. */
+MUST_USE ErrCode state_add_delete(State *state, const ManifestDelete *request, Error *err);
+void state_remove_delete(State *state, Str tenant, Str id);
+MUST_USE ErrCode state_process_delete(State *state, Str tenant, Str id, int64_t processed_ms,
+                                      Error *err);
+MUST_USE ErrCode state_raise(State *state, Str key, uint64_t cleared, Error *err);
+void deletes_done(Deletes *deletes);
+
 MUST_USE ErrCode state_snapshot(const State *state, const ManifestSnapshot **out, Error *err);
 
 /* ---- bytes (docs/MANIFEST.md) ---- */
@@ -89,6 +117,14 @@ typedef struct Delta {
     size_t remove_count;
     const Str *forget;
     size_t forget_count;
+    const ManifestDelete *add_deletes;
+    size_t add_delete_count;
+    const ManifestDeleteId *remove_deletes;
+    size_t remove_delete_count;
+    const ManifestDeleteId *processed_deletes;
+    size_t processed_delete_count;
+    const ManifestCleared *raise;
+    size_t raise_count;
 } Delta;
 
 MUST_USE ErrCode delta_encode(const Delta *delta, Buf *out, Error *err);

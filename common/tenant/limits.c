@@ -32,6 +32,8 @@
         .default_text = (default_), .help = (help_)                                                \
     }
 
+static const char *const deletion_modes[] = {"disabled", "filter-only", "filter-and-delete", NULL};
+
 static const ConfigSetting settings[] = {
     {.name = "limits.ingest_rate",
      .type = CONFIG_DOUBLE,
@@ -96,6 +98,16 @@ static const ConfigSetting settings[] = {
              "Time range that one query may span. 0: no limit."),
     DURATION("limits.log_query_range_max", log_query_range_ms_max, "721h", 0,
              "Time range that one LogQL query may span. 0: no limit."),
+    {.name = "limits.deletion_mode",
+     .type = CONFIG_CHOICE,
+     .offset = offsetof(TenantLimits, deletion_mode),
+     .default_text = "filter-and-delete",
+     .choices = deletion_modes,
+     .argument = "MODE",
+     .help =
+         "What becomes of requests to delete logs: disabled refuses them and shows what earlier "
+         "ones hid, filter-only hides what they are about, filter-and-delete also removes it "
+         "from the store."},
     COUNT(log_query_entries_max, "5000", "Entries that one log query may ask for. 0: no limit."),
 };
 

@@ -14,6 +14,13 @@ MUST_USE ErrCode tenant_check(Str name, Error *err);
 
 extern const Str TENANT_ANONYMOUS; /* "anonymous": when nobody says who */
 
+/* What becomes of requests to delete logs. */
+typedef enum DeletionMode {
+    DELETION_DISABLED,    /* they are refused, and hide nothing */
+    DELETION_FILTER_ONLY, /* they hide; the objects stay as they are */
+    DELETION_FILTER_AND_DELETE,
+} DeletionMode;
+
 /* 0 means no limit everywhere. limits.h has their names, help and defaults. */
 typedef struct TenantLimits {
     double ingest_rate;       /* items (samples, lines, spans) a second */
@@ -44,6 +51,7 @@ typedef struct TenantLimits {
     bool log_line_truncate;         /* a longer line is cut, not refused */
     bool log_service_name;          /* streams without service_name get one, as Loki finds it */
     bool log_levels;                /* entries get detected_level */
+    int deletion_mode;              /* DeletionMode */
 } TenantLimits;
 
 typedef struct Tenants Tenants;

@@ -18,6 +18,12 @@ typedef struct LogPlace {
     LogRows rows;
     size_t at;    /* in rows */
     bool reading; /* the stream being written, and it has entries left */
+    /* Delete requests that apply to the source, and those of them about the stream. */
+    LogCut *const *cuts;
+    size_t cut_count;
+    LogCut **stream_cuts;
+    size_t stream_cut_count;
+    Arena *kept; /* what they leave of the rows */
 } LogPlace;
 
 /* Lines of one moment that were written, by hash: two that are the same have the same 128 bits. */
@@ -33,6 +39,8 @@ typedef struct LogMerge {
     size_t count;
     Moment moment;
     Arena *arena; /* the moment's */
+    LogCuts cuts;
+    LogCutter *cutter; /* NULL: nothing is deleted */
 } LogMerge;
 
 static ErrCode failed_at(LogMerge *logs, const LogPlace *place, ErrCode code) {
@@ -45,6 +53,35 @@ static ErrCode next_stream(LogMerge *logs, LogPlace *place, Error *err) {
                      log_cursor_stream(place->cursor, &place->labels, &place->more, err));
 }
 
+/* Leaves what no delete request is about. */
+static ErrCode cut_rows(LogMerge *logs, LogPlace *place, Error *err) {
+    LogRows *rows = &place->rows;
+    LogCutRows looked_at = {rows->times_ns, rows->lines, rows->metadata, rows->count};
+    size_t kept, used = 0;
+
+    arena_reset(place->kept);
+    bool *keep = arena_alloc(place->kept, MAX(rows->count, 1) * sizeof *keep);
+
+    if (keep == NULL) return merge_out_of_memory(err);
+    TRY(log_cutter_run(logs->cutter, place->stream_cuts, place->stream_cut_count, place->labels,
+                       &looked_at, keep, &kept, err));
+    if (kept == rows->count) return ERR_OK;
+    int64_t *times = arena_alloc(place->kept, MAX(kept, 1) * sizeof *times);
+    Str *lines = ARENA_ARRAY(place->kept, Str, kept);
+    Str *metadata = ARENA_ARRAY(place->kept, Str, kept);
+
+    if (times == NULL || lines == NULL || metadata == NULL) return merge_out_of_memory(err);
+    for (size_t i = 0; i < rows->count; i++) {
+        if (!keep[i]) continue;
+        times[used] = rows->times_ns[i];
+        lines[used] = rows->lines[i];
+        if (rows->metadata != NULL) metadata[used] = rows->metadata[i];
+        used++;
+    }
+    *rows = (LogRows){times, lines, rows->metadata == NULL ? NULL : metadata, kept};
+    return ERR_OK;
+}
+
 /* The next page with entries that are kept. */
 static ErrCode next_page(LogMerge *logs, LogPlace *place, Error *err) {
     int64_t keep_from_ms = logs->merge->job->keep_from_ms, keep_from = INT64_MIN;
@@ -55,6 +92,7 @@ static ErrCode next_page(LogMerge *logs, LogPlace *place, Error *err) {
         TRY(failed_at(logs, place,
                       log_cursor_rows(place->cursor, &place->rows, &place->reading, err)));
         place->at = 0;
+        if (place->reading && place->stream_cut_count > 0) TRY(cut_rows(logs, place, err));
         while (place->reading && place->at < place->rows.count &&
                place->rows.times_ns[place->at] < keep_from)
             place->at++;
@@ -204,6 +242,8 @@ static ErrCode begin_stream(LogMerge *logs, LogPlace **same, size_t count, Error
     bool any = false;
 
     for (size_t s = 0; s < count; s++) {
+        same[s]->stream_cut_count = log_cuts_of_stream(same[s]->cuts, same[s]->cut_count,
+                                                       same[s]->labels, same[s]->stream_cuts);
         TRY(next_page(logs, same[s], err));
         any = any || same[s]->reading;
     }
@@ -236,12 +276,38 @@ static ErrCode write_streams(LogMerge *logs, LogPlace **same, Error *err) {
     }
 }
 
+/* The requests that apply to each source. */
+static ErrCode find_cuts(LogMerge *logs, Arena *arena, Error *err) {
+    const MergeIo *io = logs->merge->io;
+    const MergeJob *job = logs->merge->job;
+    bool any = false;
+
+    if (io->snapshot == NULL || job->applied == 0) return ERR_OK;
+    TRY(log_cuts_init(&logs->cuts, io->language, io->snapshot, job->tenant, job->applied, arena,
+                      err));
+    for (size_t s = 0; s < job->source_count; s++) {
+        const ManifestEntry *entry = job->sources[s];
+        LogPlace *place = &logs->places[s];
+
+        TRY(log_cuts_of(&logs->cuts, entry->cleared, entry->level == 0, INT64_MIN, INT64_MAX,
+                        &place->cuts, &place->cut_count, err));
+        if (place->cut_count == 0) continue;
+        any = true;
+        place->stream_cuts = ARENA_ARRAY(arena, LogCut *, place->cut_count);
+        place->kept = arena_new(0, arena_budget(arena));
+        if (place->stream_cuts == NULL || place->kept == NULL) return merge_out_of_memory(err);
+    }
+    if (any) logs->cutter = log_cutter_new(arena_budget(arena));
+    return any && logs->cutter == NULL ? merge_out_of_memory(err) : ERR_OK;
+}
+
 static ErrCode run(LogMerge *logs, Arena *arena, Error *err) {
     Merge *merge = logs->merge;
     LogPlace **same = ARENA_ARRAY(arena, LogPlace *, merge->job->source_count);
 
     logs->places = ARENA_ARRAY(arena, LogPlace, merge->job->source_count);
     if (same == NULL || logs->places == NULL) return merge_out_of_memory(err);
+    TRY(find_cuts(logs, arena, err));
     for (size_t s = 0; s < merge->job->source_count; s++) {
         const ManifestEntry *entry = merge->job->sources[s];
 
@@ -262,6 +328,10 @@ ErrCode merge_logs(Merge *merge, Arena *arena, Error *err) {
     LogMerge logs = {.merge = merge, .arena = moment};
     ErrCode code = moment == NULL ? merge_out_of_memory(err) : run(&logs, arena, err);
 
-    for (size_t s = 0; s < logs.count; s++) log_cursor_close(logs.places[s].cursor);
+    for (size_t s = 0; logs.places != NULL && s < merge->job->source_count; s++) {
+        log_cursor_close(logs.places[s].cursor);
+        arena_free(logs.places[s].kept);
+    }
+    log_cutter_free(logs.cutter);
     return code;
 }

@@ -308,6 +308,18 @@ static int64_t oldest(const MergeJob *job) {
     return created_ms;
 }
 
+/* Requests up to here were carried out, or never applied to any source. */
+static uint64_t cleared_of(const MergeIo *io, const MergeJob *job) {
+    uint64_t least = UINT64_MAX, newest = 0;
+    size_t count = 0;
+    const ManifestDelete *requests =
+        io->snapshot == NULL ? NULL : manifest_deletes(io->snapshot, &count);
+
+    for (size_t s = 0; s < job->source_count; s++) least = MIN(least, job->sources[s]->cleared);
+    if (io->language != NULL && count > 0) newest = requests[count - 1].number;
+    return MAX(least, MIN(newest, job->applied));
+}
+
 static ErrCode write_upload(Merge *merge, StoreUpload *upload, int64_t created_ms, Arena *arena,
                             BlockSummary *out, Error *err) {
     ErrCode code;
@@ -345,6 +357,7 @@ ErrCode merge_run(const MergeIo *io, const MergeJob *job, Str key, Arena *arena,
         .created_ms = created_ms,
         .parts = summary.parts,
         .part_count = summary.part_count,
+        .cleared = cleared_of(io, job),
     };
     return ERR_OK;
 }

@@ -2,12 +2,15 @@
 /*
  * merge.h: writes one block from several objects' parts of a tenant and signal, each sample once.
  */
+#include "common/tenant/log_cuts.h"
 #include "compactor/plan/plan.h"
 
 typedef struct MergeIo {
     Store *from;       /* sources: the store, or one that holds some of its objects in memory */
     BlockCache *cache; /* of `from` */
     Store *to;
+    const LogCutLanguage *language;   /* of delete requests; NULL: none is carried out */
+    const ManifestSnapshot *snapshot; /* with the requests */
 } MergeIo;
 
 /* Uploads `key`. *ret_empty: nothing was left to keep, and no object was made. *out's parts live in

@@ -26,6 +26,39 @@ int64_t plan_keep_from(const PlanOptions *options, Str tenant, Signal signal) {
     return retention <= 0 ? INT64_MIN : options->now_ms - retention;
 }
 
+/* ---- delete requests ---- */
+
+uint64_t plan_applied(const ManifestSnapshot *snapshot, const PlanOptions *options, Str tenant) {
+    size_t count;
+    const ManifestDelete *requests = manifest_deletes(snapshot, &count);
+    TenantLimits limits;
+
+    if (count == 0) return UINT64_MAX;
+    tenants_limits(options->tenants, tenant, &limits);
+    if (limits.deletion_mode != DELETION_FILTER_AND_DELETE) return 0;
+    for (size_t i = 0; i < count; i++)
+        if (requests[i].processed_ms == 0 && str_equal(requests[i].tenant, tenant) &&
+            requests[i].created_ms > options->now_ms - options->delete_cancel_ms)
+            return requests[i].number - 1;
+    return UINT64_MAX;
+}
+
+/* The first request that applies to logs of this object and is not to be carried out yet. */
+static uint64_t cut_class(const ManifestSnapshot *snapshot, const PlanOptions *options,
+                          const ManifestEntry *entry, const BlockPart *part) {
+    size_t count;
+    const ManifestDelete *requests = manifest_deletes(snapshot, &count);
+    uint64_t applied;
+
+    if (count == 0 || part->signal != SIGNAL_LOGS) return UINT64_MAX;
+    applied = plan_applied(snapshot, options, part->tenant);
+    for (size_t i = 0; i < count && applied != UINT64_MAX; i++)
+        if (requests[i].processed_ms == 0 && requests[i].number > applied &&
+            requests[i].number > entry->cleared && str_equal(requests[i].tenant, part->tenant))
+            return requests[i].number;
+    return UINT64_MAX;
+}
+
 static size_t sources_max(const PlanOptions *options) {
     return options->sources_max == 0 ? PLAN_SOURCES_MAX : options->sources_max;
 }
@@ -65,6 +98,7 @@ typedef struct SegmentPart {
     Str tenant;
     Signal signal;
     const ManifestEntry *entry;
+    uint64_t class; /* cut_class() */
     size_t order;
 } SegmentPart;
 
@@ -73,11 +107,13 @@ static int compare_parts(const void *a, const void *b) {
     int order = str_compare(x->tenant, y->tenant);
 
     if (order == 0) order = (int)x->signal - (int)y->signal;
+    if (order == 0) order = (x->class > y->class) - (x->class < y->class);
     return order != 0 ? order : (x->order > y->order) - (x->order < y->order);
 }
 
-static ErrCode segment_parts(const Plan *plan, const PlanOptions *options, Arena *arena,
-                             SegmentPart **out, size_t *count, Error *err) {
+static ErrCode segment_parts(const ManifestSnapshot *snapshot, const Plan *plan,
+                             const PlanOptions *options, Arena *arena, SegmentPart **out,
+                             size_t *count, Error *err) {
     size_t total = 0;
 
     for (size_t s = 0; s < plan->replaced_count; s++) total += plan->replaced[s]->part_count;
@@ -89,17 +125,20 @@ static ErrCode segment_parts(const Plan *plan, const PlanOptions *options, Arena
             const BlockPart *part = &plan->replaced[s]->parts[p];
 
             if (part_is_expired(options, part)) continue;
-            (*out)[(*count)++] = (SegmentPart){part->tenant, part->signal, plan->replaced[s], s};
+            (*out)[(*count)++] =
+                (SegmentPart){part->tenant, part->signal, plan->replaced[s],
+                              cut_class(snapshot, options, plan->replaced[s], part), s};
         }
     if (*count > 1) qsort(*out, *count, sizeof **out, compare_parts);
     return ERR_OK;
 }
 
-static ErrCode plan_split(const ManifestEntry *entries, size_t count, const PlanOptions *options,
+static ErrCode plan_split(const ManifestSnapshot *snapshot, const PlanOptions *options,
                           Arena *arena, Plan *out, Error *err) {
+    size_t count, part_count = 0;
+    const ManifestEntry *entries = manifest_entries(snapshot, &count);
     const ManifestEntry **sources;
     SegmentPart *parts;
-    size_t part_count = 0;
 
     out->replaced = ARENA_ARRAY(arena, const ManifestEntry *, MIN(count, sources_max(options)));
     if (out->replaced == NULL) return out_of_memory(err);
@@ -107,7 +146,7 @@ static ErrCode plan_split(const ManifestEntry *entries, size_t count, const Plan
         if (entries[i].level == 0 && !is_avoided(options, &entries[i]))
             out->replaced[out->replaced_count++] = &entries[i];
     if (out->replaced_count == 0) return ERR_OK;
-    TRY(segment_parts(out, options, arena, &parts, &part_count, err));
+    TRY(segment_parts(snapshot, out, options, arena, &parts, &part_count, err));
     out->jobs = ARENA_ARRAY(arena, MergeJob, part_count);
     sources = ARENA_ARRAY(arena, const ManifestEntry *, part_count);
     if (out->jobs == NULL || sources == NULL) return out_of_memory(err);
@@ -115,7 +154,7 @@ static ErrCode plan_split(const ManifestEntry *entries, size_t count, const Plan
         MergeJob *job = out->job_count == 0 ? NULL : &out->jobs[out->job_count - 1];
 
         sources[i] = parts[i].entry;
-        if (job != NULL && job->signal == parts[i].signal &&
+        if (job != NULL && job->signal == parts[i].signal && parts[i].class == parts[i - 1].class &&
             str_equal(job->tenant, parts[i].tenant)) {
             job->source_count++;
             continue;
@@ -127,6 +166,7 @@ static ErrCode plan_split(const ManifestEntry *entries, size_t count, const Plan
             .source_count = 1,
             .level = 1,
             .keep_from_ms = plan_keep_from(options, parts[i].tenant, parts[i].signal),
+            .applied = plan_applied(snapshot, options, parts[i].tenant),
         };
     }
     out->kind = PLAN_SPLIT;
@@ -166,8 +206,8 @@ static int64_t window_of(int64_t time_ms, int64_t window_ms) {
     return time_ms % window_ms < 0 ? window - 1 : window;
 }
 
-static void merge_group(const PlanOptions *options, const ManifestEntry **group, size_t count,
-                        MergeJob *job, Plan *out) {
+static void merge_group(const ManifestSnapshot *snapshot, const PlanOptions *options,
+                        const ManifestEntry **group, size_t count, MergeJob *job, Plan *out) {
     uint32_t level = 0;
 
     for (size_t i = 0; i < count; i++) level = MAX(level, group[i]->level);
@@ -180,6 +220,7 @@ static void merge_group(const PlanOptions *options, const ManifestEntry **group,
         .level = MIN(level + 1, LEVEL_MAX),
         .keep_from_ms =
             plan_keep_from(options, group[0]->parts[0].tenant, group[0]->parts[0].signal),
+        .applied = plan_applied(snapshot, options, group[0]->parts[0].tenant),
     };
     out->kind = PLAN_MERGE;
     out->jobs = job;
@@ -190,11 +231,12 @@ static void merge_group(const PlanOptions *options, const ManifestEntry **group,
 
 /* The first group of one window that is worth merging, from the sorted blocks. `group` has room
  * for all. */
-static size_t find_group(const PlanOptions *options, const ManifestEntry **blocks, size_t count,
-                         int64_t window_ms, const ManifestEntry **group) {
+static size_t find_group(const ManifestSnapshot *snapshot, const PlanOptions *options,
+                         const ManifestEntry **blocks, size_t count, int64_t window_ms,
+                         const ManifestEntry **group) {
     for (size_t first = 0; first < count;) {
         int64_t window = window_of(blocks[first]->parts[0].min_ms, window_ms);
-        uint64_t bytes = 0;
+        uint64_t bytes = 0, class = 0;
         size_t used = 0, i = first, most = MAX(sources_max(options), 2);
         bool settled = window < window_of(options->now_ms - WINDOW_SETTLES_MS, window_ms);
 
@@ -207,6 +249,10 @@ static size_t find_group(const PlanOptions *options, const ManifestEntry **block
                 continue;
             if (bytes + blocks[i]->size > options->block_bytes_max) continue;
             if (used == most) continue;
+            uint64_t own = cut_class(snapshot, options, blocks[i], &blocks[i]->parts[0]);
+
+            if (used > 0 && own != class) continue;
+            class = own;
             bytes += blocks[i]->size;
             group[used++] = blocks[i];
         }
@@ -227,8 +273,10 @@ static bool needs_trim(const PlanOptions *options, const ManifestEntry *entry) {
            ((uint64_t)part->max_ms - (uint64_t)part->min_ms) / 10;
 }
 
-static ErrCode plan_merge(const ManifestEntry *entries, size_t count, const PlanOptions *options,
+static ErrCode plan_merge(const ManifestSnapshot *snapshot, const PlanOptions *options,
                           Arena *arena, Plan *out, Error *err) {
+    size_t count;
+    const ManifestEntry *entries = manifest_entries(snapshot, &count);
     const ManifestEntry **blocks = ARENA_ARRAY(arena, const ManifestEntry *, count);
     const ManifestEntry **group = ARENA_ARRAY(arena, const ManifestEntry *, count);
     MergeJob *job = ARENA_NEW(arena, MergeJob);
@@ -241,15 +289,15 @@ static ErrCode plan_merge(const ManifestEntry *entries, size_t count, const Plan
     for (size_t i = 0; i < used; i++)
         if (needs_trim(options, blocks[i])) {
             group[0] = blocks[i];
-            merge_group(options, group, 1, job, out);
+            merge_group(snapshot, options, group, 1, job, out);
             return ERR_OK;
         }
     if (used > 1) qsort(blocks, used, sizeof *blocks, compare_blocks);
     for (size_t w = 0; w < ARRAY_LEN(windows_ms); w++) {
-        size_t found = find_group(options, blocks, used, windows_ms[w], group);
+        size_t found = find_group(snapshot, options, blocks, used, windows_ms[w], group);
 
         if (found == 0) continue;
-        merge_group(options, group, found, job, out);
+        merge_group(snapshot, options, group, found, job, out);
         return ERR_OK;
     }
     return ERR_OK;
@@ -265,8 +313,8 @@ ErrCode plan_next(const ManifestSnapshot *snapshot, const PlanOptions *options, 
     TRY(plan_drop(entries, count, options, arena, out, err));
     if (out->kind != PLAN_NOTHING) return ERR_OK;
     *out = (Plan){.kind = PLAN_NOTHING};
-    TRY(plan_split(entries, count, options, arena, out, err));
+    TRY(plan_split(snapshot, options, arena, out, err));
     if (out->kind != PLAN_NOTHING) return ERR_OK;
     *out = (Plan){.kind = PLAN_NOTHING};
-    return plan_merge(entries, count, options, arena, out, err);
+    return plan_merge(snapshot, options, arena, out, err);
 }

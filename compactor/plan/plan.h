@@ -13,6 +13,7 @@ typedef struct MergeJob {
     size_t source_count;
     uint32_t level;       /* of the result */
     int64_t keep_from_ms; /* older samples are past the tenant's retention */
+    uint64_t applied;     /* delete requests up to this number are carried out on the way */
 } MergeJob;
 
 typedef enum PlanKind {
@@ -37,6 +38,7 @@ typedef struct PlanOptions {
     size_t sources_max; /* objects read at a time; 0: PLAN_SOURCES_MAX */
     const Str *avoid;   /* keys of objects that cannot be read: only ever dropped */
     size_t avoid_count;
+    int64_t delete_cancel_ms; /* younger delete requests may still be taken back */
 } PlanOptions;
 
 enum {
@@ -49,5 +51,9 @@ enum {
  * fewer segments, or one that begins later. */
 MUST_USE ErrCode plan_next(const ManifestSnapshot *snapshot, const PlanOptions *options,
                            Arena *arena, Plan *out, Error *err);
+/* Delete requests of this tenant up to this number are to be carried out; 0: none, UINT64_MAX: all.
+ * Objects to which different ones of the others apply are not merged, so that what came in after a
+ * request stays apart from what it is about. */
+uint64_t plan_applied(const ManifestSnapshot *snapshot, const PlanOptions *options, Str tenant);
 /* Samples of this tenant and signal before this are to go; INT64_MIN: keep all. */
 int64_t plan_keep_from(const PlanOptions *options, Str tenant, Signal signal);

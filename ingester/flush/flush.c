@@ -93,7 +93,8 @@ static ErrCode commit_object(const FlushTarget *target, const Generation *genera
                            .level = 0,
                            .created_ms = generation->created_ms,
                            .parts = summary->parts,
-                           .part_count = summary->part_count};
+                           .part_count = summary->part_count,
+                           .cleared = generation->cleared};
     ManifestChange change = {.add = &entry, .add_count = 1};
     bool known = false;
 

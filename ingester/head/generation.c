@@ -85,6 +85,7 @@ Generation *generation_new(const GenerationOptions *options) {
     generation->part = options->part;
     generation->lane = options->lane;
     generation->created_ms = options->created_ms;
+    generation->cleared = options->cleared;
     budget_init(&generation->budget, "head", 0, options->heads);
     if (!metrics_head_init(&generation->metrics, reserve, options->seed, &generation->budget) ||
         !logs_head_init(&generation->logs, &generation->metrics.pairs, &generation->metrics.slab,

@@ -45,6 +45,7 @@ typedef struct Generation {
     uint32_t part; /* of a replayed epoch that didn't fit into memory at once; else 0 */
     uint32_t lane; /* of the log, which names the segment; maybe one that is no more */
     int64_t created_ms;
+    uint64_t cleared; /* delete requests up to this number were known before its first entry */
     int64_t first_ms; /* the clock at the first append; 0: empty */
     GenerationLog *log;
     Budget budget; /* all of its memory, charged to the heads' */
@@ -73,6 +74,7 @@ typedef struct GenerationOptions {
     uint32_t part;
     uint32_t lane;
     int64_t created_ms;
+    uint64_t cleared;
 } GenerationOptions;
 
 /* With one reference. NULL: out of memory; the log is not taken then. Takes its first few pages

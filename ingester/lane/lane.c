@@ -29,6 +29,13 @@ static uint64_t now_ns(const Lane *lane) {
 
 /* ---------- generations ---------- */
 
+/* Delete requests that this process knows of. */
+static uint64_t lane_deletes_newest(const Lane *lane) {
+    const Manifest *manifest = lane->options.flush.manifest;
+
+    return manifest == NULL ? 0 : manifest_deletes_newest(manifest);
+}
+
 static bool lane_begin(Lane *lane, uint64_t epoch) {
     int64_t now = clock_now_ms(lane->options.ingester->clock);
     GenerationLog *log = generation_log_new(lane->options.io, lane->dir, epoch);
@@ -37,7 +44,8 @@ static bool lane_begin(Lane *lane, uint64_t epoch) {
                                  .seed = lane->options.seed,
                                  .epoch = epoch,
                                  .lane = lane->options.number,
-                                 .created_ms = now};
+                                 .created_ms = now,
+                                 .cleared = lane_deletes_newest(lane)};
     Generation *made = log == NULL ? NULL : generation_new(&options);
 
     if (made == NULL) {
@@ -47,7 +55,7 @@ static bool lane_begin(Lane *lane, uint64_t epoch) {
     made->owner = lane;
     lane->live = made;
     lane->logging_tenants = 0;
-    wal_begin_epoch(lane->wal, epoch, now);
+    wal_begin_epoch(lane->wal, epoch, now, options.cleared);
     return true;
 }
 
@@ -106,11 +114,10 @@ void lane_add_frozen(Lane *lane, Generation *generation, bool was_live) {
     lane_flush_due(lane);
 }
 
-bool lane_freeze(Lane *lane) {
+static bool lane_rotate(Lane *lane) {
     Generation *frozen = lane->live;
     uint32_t files = wal_file_count(lane->wal);
 
-    if (frozen->first_ms == 0) return false;
     for (uint32_t i = 0; i < files; i++)
         if (!generation_log_add(frozen->log, i, false)) return false;
     if (!lane_begin(lane, frozen->epoch + 1)) {
@@ -118,6 +125,24 @@ bool lane_freeze(Lane *lane) {
         return false;
     }
     lane_add_frozen(lane, frozen, true);
+    return true;
+}
+
+bool lane_freeze(Lane *lane) {
+    return lane->live->first_ms != 0 && lane_rotate(lane);
+}
+
+bool lane_cut(Lane *lane) {
+    Generation *live = lane->live;
+
+    if (live->cleared >= lane_deletes_newest(lane)) return true;
+    if (live->first_ms != 0 || live->tenant_count > 0) return lane_rotate(lane);
+    /* Nothing was ever written to it: the next epoch takes its place, and its file goes. */
+    for (uint32_t i = 0, files = wal_file_count(lane->wal); i < files; i++)
+        if (!generation_log_add(live->log, i, false)) return false;
+    if (!lane_begin(lane, live->epoch + 1)) return false;
+    generation_log_done(live->log, false);
+    generation_unref(live);
     return true;
 }
 
@@ -290,8 +315,15 @@ static bool lane_full_of_logs(Lane *lane) {
 static void lane_tick(Lane *lane) {
     const IngesterOptions *ingester = lane->options.ingester;
     const Generation *live = lane->live;
-    bool old = live->first_ms != 0 && ingester->flush_age_ms > 0 &&
-               clock_now_ms(ingester->clock) - live->first_ms >= ingester->flush_age_ms;
+    bool old;
+
+    /* Another process took a delete request: what comes in from now on is none of its business. */
+    if (live->cleared < lane_deletes_newest(lane)) {
+        lane_cut(lane);
+        live = lane->live;
+    }
+    old = live->first_ms != 0 && ingester->flush_age_ms > 0 &&
+          clock_now_ms(ingester->clock) - live->first_ms >= ingester->flush_age_ms;
 
     if (old || generation_bytes(live) >= lane->options.flush_bytes || lane_full_of_logs(lane) ||
         lane_under_pressure(lane))

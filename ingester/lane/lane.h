@@ -183,6 +183,9 @@ size_t lane_log_bytes_max(Lane *lane, const Generation *generation);
 void lane_commit(Lane *lane);
 /* lane.c: the live generation joins the frozen ones, a new epoch begins. False: it is empty. */
 bool lane_freeze(Lane *lane);
+/* lane.c: what comes in from now on is not what delete requests known by now are about. False: out
+ * of memory. */
+bool lane_cut(Lane *lane);
 /* lane.c: puts a generation that is complete among the frozen ones and has it flushed. */
 void lane_add_frozen(Lane *lane, Generation *generation, bool was_live);
 /* lane.c: hands due flushes to the background pool. */

@@ -31,7 +31,8 @@ static Generation *part_new(Replay *replay, Budget *heads) {
                                  .epoch = replay->epoch,
                                  .part = replay->part,
                                  .lane = replay->from_lane,
-                                 .created_ms = replay->created_ms};
+                                 .created_ms = replay->created_ms,
+                                 .cleared = replay->cleared};
     Generation *generation = generation_new(&options);
 
     if (generation != NULL) generation_log_hold(replay->log);
@@ -222,7 +223,10 @@ static ErrCode open_files(Replay *replay, const char *dir, const WalFile *files,
         (void)posix_fadvise(file->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
         file->source = wal_source_fd(&file->fd, (uint64_t)info.st_size);
         if (wal_header_read(&file->source, &header, &repaired, NULL) != ERR_OK) continue;
-        if (replay->created_ms == 0) replay->created_ms = header.created_ms;
+        if (replay->created_ms == 0) {
+            replay->created_ms = header.created_ms;
+            replay->cleared = header.cleared;
+        }
         for (size_t k = 0; k < i && header.previous_end > 0; k++)
             if (replay->files[k].sequence == header.previous)
                 replay->files[k].limit = header.previous_end;

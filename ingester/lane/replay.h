@@ -48,6 +48,7 @@ typedef struct Replay {
     uint32_t from_lane; /* whose directory it is */
     uint64_t epoch;
     int64_t created_ms;
+    uint64_t cleared;
     ReplayFile *files;
     size_t file_count;
     size_t file;            /* being read */

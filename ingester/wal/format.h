@@ -34,7 +34,7 @@ typedef struct WalHeader {
     int64_t created_ms; /* of the epoch */
     uint64_t salt;
     uint64_t previous_end; /* how far that file is good; 0: there is none */
-    uint64_t unused;
+    uint64_t cleared;      /* delete requests up to this number were known before the epoch */
     uint32_t zero;
     uint32_t crc; /* of all before */
 } WalHeader;

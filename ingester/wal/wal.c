@@ -31,6 +31,7 @@ struct Wal {
 
     uint64_t epoch;
     int64_t created_ms;
+    uint64_t cleared;
     uint64_t group;    /* of the last attempt: ascends within an epoch, failed ones included */
     uint32_t sequence; /* of the next file */
     uint32_t previous; /* the file before the next one, and its good bytes; 0: none */
@@ -134,6 +135,7 @@ static int wal_write_header(Wal *wal) {
         .created_ms = wal->created_ms,
         .salt = wal->salt,
         .previous_end = wal->previous_end,
+        .cleared = wal->cleared,
     };
 
     memcpy(header.magic, WAL_MAGIC, sizeof header.magic);
@@ -170,12 +172,13 @@ static ErrCode wal_open_file(Wal *wal, Error *err) {
     return ERR_OK;
 }
 
-void wal_begin_epoch(Wal *wal, uint64_t epoch, int64_t created_ms) {
+void wal_begin_epoch(Wal *wal, uint64_t epoch, int64_t created_ms, uint64_t cleared) {
     Error err = {0};
 
     wal_close_file(wal);
     wal->epoch = epoch;
     wal->created_ms = created_ms;
+    wal->cleared = cleared;
     wal->group = 0;
     wal->sequence = 0;
     wal->previous = 0;

@@ -28,7 +28,7 @@ DEFINE_CLEANUP(Wal, wal_free)
 
 /* Closes the current epoch's file, cut to what it holds, and starts `epoch`. Its first file is made
  * at once where that is possible, else by the first commit: the epoch has begun either way. */
-void wal_begin_epoch(Wal *wal, uint64_t epoch, int64_t created_ms);
+void wal_begin_epoch(Wal *wal, uint64_t epoch, int64_t created_ms, uint64_t cleared);
 /* Files the current epoch has used: sequences [0, count). */
 uint32_t wal_file_count(const Wal *wal);
 

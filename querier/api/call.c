@@ -11,6 +11,7 @@
 #include "common/base/telemetry.h"
 #include "common/net/cors.h"
 #include "querier/api/internal.h"
+#include "querier/logql/engine/cut.h"
 
 enum { TENANTS_MAX = 64, RESPONSE_BYTES_MAX = 1 << 30 };
 
@@ -168,7 +169,9 @@ static const FetchTenant *fetch_tenants(const ApiCall *call) {
         TenantLimits limits;
 
         tenants_limits(options->tenants, call->tenants[i], &limits);
-        out[i] = (FetchTenant){call->tenants[i], INT64_MIN};
+        out[i] = (FetchTenant){.name = call->tenants[i],
+                               .keep_from_ms = INT64_MIN,
+                               .deletes_off = limits.deletion_mode == DELETION_DISABLED};
         int64_t retention_ms = (call->endpoint->flags & API_LOKI) != 0
                                    ? limits.retention_logs_ms
                                    : limits.retention_metrics_ms;
@@ -339,7 +342,7 @@ static void handle(HttpRequest *request, void *context) {
 static const ApiEndpoint *const endpoint_lists[] = {
     api_query_endpoints,     api_series_endpoints,     api_status_endpoints,
     api_read_endpoints,      api_federate_endpoints,   api_loki_query_endpoints,
-    api_loki_meta_endpoints, api_loki_field_endpoints,
+    api_loki_meta_endpoints, api_loki_field_endpoints, api_loki_delete_endpoints,
 };
 
 static size_t count_endpoints(void) {
@@ -383,6 +386,10 @@ void querier_free(Querier *querier) {
     scheduler_free(querier->scheduler);
     free(querier->contexts);
     free(querier);
+}
+
+const LogCutLanguage *querier_delete_language(void) {
+    return logql_cut_language();
 }
 
 void querier_register(Querier *querier, HttpServer *server) {

@@ -94,3 +94,4 @@ extern const ApiEndpoint api_federate_endpoints[];
 extern const ApiEndpoint api_loki_query_endpoints[];
 extern const ApiEndpoint api_loki_meta_endpoints[];
 extern const ApiEndpoint api_loki_field_endpoints[];
+extern const ApiEndpoint api_loki_delete_endpoints[];

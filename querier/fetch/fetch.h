@@ -6,6 +6,7 @@
 #include "common/block/block.h"
 #include "common/block/heads.h"
 #include "common/manifest/manifest.h"
+#include "common/tenant/log_cuts.h"
 #include "querier/exec/series.h"
 #include "querier/exec/streams.h"
 
@@ -13,13 +14,15 @@ typedef struct FetchOptions {
     BlockCache *cache; /* all borrowed, and living longer than any query */
     Manifest *manifest;
     HeadReader heads;
-    LogHeadReader log_heads; /* select NULL: there are none */
+    LogHeadReader log_heads;        /* select NULL: there are none */
+    const LogCutLanguage *language; /* of delete requests; NULL: they hide nothing */
 } FetchOptions;
 
 typedef struct FetchTenant {
     Str name;
     int64_t keep_from_ms; /* what is older is past its retention, and not shown, compacted away or
                            * not; INT64_MIN: shows all */
+    bool deletes_off;     /* delete requests hide nothing */
 } FetchTenant;
 
 /* `tenants`: one, or several for a federated query, whose series get the label __tenant_id__, which

@@ -21,7 +21,8 @@ enum {
 typedef struct OpenPage {
     LogDecoder *decoder;
     LogView view;
-    size_t at; /* entries taken, counted from the side that is read first */
+    size_t at;   /* entries taken, counted from the side that is read first */
+    Arena *kept; /* what delete requests leave of the view; NULL: they leave all of it */
 } OpenPage;
 
 /* A batch made of several pages. */
@@ -54,6 +55,7 @@ struct StreamScratch {
     Arena *batch; /* decoded metadata, reset by each batch */
     OpenPage *open;
     size_t open_count, open_capacity;
+    LogCutter *cutter; /* made when delete requests want it */
     LogDecoder **idle;
     size_t idle_count, idle_capacity;
     SharedSet shared[SHARED_SETS];
@@ -80,7 +82,11 @@ StreamScratch *fetch_scratch_new(const StreamSet *set, QueryContext *query) {
 
 void fetch_scratch_free(StreamScratch *scratch) {
     if (scratch == NULL) return;
-    for (size_t i = 0; i < scratch->open_count; i++) log_decoder_free(scratch->open[i].decoder);
+    for (size_t i = 0; i < scratch->open_count; i++) {
+        log_decoder_free(scratch->open[i].decoder);
+        arena_free(scratch->open[i].kept);
+    }
+    log_cutter_free(scratch->cutter);
     for (size_t i = 0; i < scratch->idle_count; i++) log_decoder_free(scratch->idle[i]);
     free(scratch->open);
     free(scratch->idle);
@@ -110,19 +116,60 @@ static ErrCode give_decoder(StreamScratch *scratch, LogDecoder *decoder, Error *
     return ERR_OK;
 }
 
+static ErrCode close_page(StreamScratch *scratch, OpenPage *page, Error *err) {
+    arena_free(page->kept);
+    page->kept = NULL;
+    return give_decoder(scratch, page->decoder, err);
+}
+
 static LogDecoder *take_decoder(StreamScratch *scratch) {
     if (scratch->idle_count > 0) return scratch->idle[--scratch->idle_count];
     return log_decoder_new(arena_budget(scratch->query->arena));
 }
 
+/* Leaves what no delete request is about, in `arena`. */
+static ErrCode cut(StreamScratch *scratch, const PageCuts *cuts, Arena *arena, LogView *view,
+                   Error *err) {
+    LogCutRows rows = {view->times_ns, view->lines, view->metadata, view->count};
+    size_t count = view->count, kept, used = 0;
+    bool *keep = arena_alloc(arena, MAX(count, 1) * sizeof *keep);
+
+    if (scratch->cutter == NULL)
+        scratch->cutter = log_cutter_new(arena_budget(scratch->query->arena));
+    if (keep == NULL || scratch->cutter == NULL) return out_of_memory(err);
+    TRY(log_cutter_run(scratch->cutter, cuts->items, cuts->count, cuts->labels, &rows, keep, &kept,
+                       err));
+    if (kept == count) return ERR_OK;
+    int64_t *times = arena_alloc(arena, MAX(kept, 1) * sizeof *times);
+    Str *lines = ARENA_ARRAY(arena, Str, kept), *metadata = ARENA_ARRAY(arena, Str, kept);
+    uint32_t *lengths = arena_alloc(arena, MAX(kept, 1) * sizeof *lengths);
+
+    if (times == NULL || lines == NULL || metadata == NULL || lengths == NULL)
+        return out_of_memory(err);
+    for (size_t i = 0; i < count; i++) {
+        if (!keep[i]) continue;
+        times[used] = view->times_ns[i];
+        lines[used] = view->lines[i];
+        if (view->metadata != NULL) metadata[used] = view->metadata[i];
+        if (view->lengths != NULL) lengths[used] = view->lengths[i];
+        used++;
+    }
+    *view = (LogView){times, lines, view->metadata == NULL ? NULL : metadata,
+                      view->lengths == NULL ? NULL : lengths, kept};
+    return ERR_OK;
+}
+
+/* `arena` lives as long as the view does; it is used where delete requests apply. */
 static ErrCode decode(StreamReader *reader, const PageRef *ref, unsigned columns,
-                      LogDecoder *decoder, LogView *out, Error *err) {
+                      LogDecoder *decoder, Arena *arena, LogView *out, Error *err) {
     const FetchedUnit *unit = reader->unit;
     StreamStats *stats = reader->fetched->stats;
 
     TRY(query_check(reader->scratch->query, err));
+    if (ref->cuts != NULL) columns |= LOG_LINES | LOG_METADATA;
     TRY(log_page_read(decoder, ref->selection, ref->page, &unit->filter, columns, unit->min_ns,
                       unit->max_ns, out, err));
+    if (ref->cuts != NULL) TRY(cut(reader->scratch, ref->cuts, arena, out, err));
     if (stats == NULL) return ERR_OK;
     if (ref->page->kind == LOG_PAGE_HEAD) {
         stream_stat(&stats->head_entries, ref->page->count);
@@ -216,11 +263,11 @@ static ErrCode next_direct(StreamReader *reader, StreamBatch *out, Error *err) {
     reader->next_page++;
     decoder = take_decoder(scratch);
     if (decoder == NULL) return out_of_memory(err);
-    ErrCode code =
-        decode(reader, &reader->unit->pages[0], reader->fetched->columns, decoder, &view, err);
+    begin_batch(scratch);
+    ErrCode code = decode(reader, &reader->unit->pages[0], reader->fetched->columns, decoder,
+                          scratch->batch, &view, err);
     TRY(give_decoder(scratch, decoder, err)); /* what it holds stays until it is used again */
     if (code != ERR_OK) return code;
-    begin_batch(scratch);
     if (reader->fetched->backward) TRY(turn_around(scratch, &view, err));
     out->count = view.count;
     out->times = view.times_ns;
@@ -276,9 +323,12 @@ static ErrCode open_page(StreamReader *reader, const PageRef *ref, Error *err) {
     }
     page.decoder = take_decoder(scratch);
     if (page.decoder == NULL) return out_of_memory(err);
-    ErrCode code = decode(reader, ref, columns, page.decoder, &page.view, err);
+    if (ref->cuts != NULL) page.kept = arena_new(0, arena_budget(scratch->query->arena));
+    ErrCode code = ref->cuts != NULL && page.kept == NULL
+                       ? out_of_memory(err)
+                       : decode(reader, ref, columns, page.decoder, page.kept, &page.view, err);
     if (code != ERR_OK || page.view.count == 0) {
-        TRY(give_decoder(scratch, page.decoder, err));
+        TRY(close_page(scratch, &page, err));
         return code;
     }
     scratch->open[scratch->open_count++] = page;
@@ -367,7 +417,7 @@ static ErrCode close_finished(StreamScratch *scratch, Error *err) {
 
     for (size_t i = 0; i < scratch->open_count; i++) {
         if (is_over(&scratch->open[i]))
-            TRY(give_decoder(scratch, scratch->open[i].decoder, err));
+            TRY(close_page(scratch, &scratch->open[i], err));
         else
             scratch->open[kept++] = scratch->open[i];
     }
@@ -407,7 +457,7 @@ ErrCode fetch_stream_open(const StreamSet *set, uint32_t unit, StreamScratch *sc
     const FetchedUnit *fetched_unit = &fetched->units[unit];
 
     for (size_t i = 0; i < scratch->open_count; i++)
-        TRY(give_decoder(scratch, scratch->open[i].decoder, err));
+        TRY(close_page(scratch, &scratch->open[i], err));
     scratch->open_count = 0;
     scratch->reader = (StreamReader){
         .fetched = fetched,

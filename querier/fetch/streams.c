@@ -13,6 +13,8 @@
 typedef struct LogPart {
     LogsSelection selection;
     const FetchTenant *tenant;
+    LogCut *const *cuts; /* delete requests that apply to the place */
+    size_t cut_count;
 } LogPart;
 
 typedef struct LogParts {
@@ -51,8 +53,18 @@ static ErrCode add_part(Arena *arena, LogParts *parts, const LogsSelection *sele
         if (parts->items == NULL) return out_of_memory(err);
         parts->capacity = capacity;
     }
-    parts->items[parts->count++] = (LogPart){*selection, tenant};
+    parts->items[parts->count++] = (LogPart){.selection = *selection, .tenant = tenant};
     return ERR_OK;
+}
+
+/* The requests that apply to the last part added, if it was. */
+static ErrCode add_cuts(LogParts *parts, size_t before, LogCuts *cuts, uint64_t cleared, bool late,
+                        const LogSelect *select, Error *err) {
+    LogPart *part = &parts->items[parts->count - 1];
+
+    if (parts->count == before) return ERR_OK;
+    return log_cuts_of(cuts, cleared, late, select->min_ns, select->max_ns, &part->cuts,
+                       &part->cut_count, err);
 }
 
 /* One object's look-up, done by any thread of the pool. */
@@ -101,8 +113,8 @@ static ErrCode job_arena(QueryContext *query, LogJob *job, Error *err) {
 }
 
 static ErrCode select_blocks(FetchSource *fetch, QueryContext *query, const LogSelect *select,
-                             const FetchTenant *tenant, const ManifestSnapshot *snapshot,
-                             LogParts *out, Error *err) {
+                             const FetchTenant *tenant, LogCuts *cuts,
+                             const ManifestSnapshot *snapshot, LogParts *out, Error *err) {
     const ManifestEntry **entries;
     LogJobs all = {fetch, query, select, NULL};
     size_t count;
@@ -124,7 +136,10 @@ static ErrCode select_blocks(FetchSource *fetch, QueryContext *query, const LogS
             if (err != NULL) *err = all.jobs[i].err;
             return all.jobs[i].code;
         }
+        size_t before = out->count;
+
         TRY(add_part(query->arena, out, &all.jobs[i].selection, tenant, err));
+        TRY(add_cuts(out, before, cuts, entries[i]->cleared, entries[i]->level == 0, select, err));
     }
     return ERR_OK;
 }
@@ -163,10 +178,12 @@ static ErrCode select_parts(FetchSource *fetch, QueryContext *query, const Strea
     LogParts heads = {0};
     Federated federated;
     LogSelect *selects;
+    LogCuts *cuts;
 
     TRY(federate(fetch, query, request, &federated, err));
     selects = ARENA_ARRAY(query->arena, LogSelect, federated.tenant_count);
-    if (selects == NULL) return out_of_memory(err);
+    cuts = ARENA_ARRAY(query->arena, LogCuts, federated.tenant_count);
+    if (selects == NULL || cuts == NULL) return out_of_memory(err);
     for (size_t t = 0; t < federated.tenant_count; t++) {
         selects[t] = (LogSelect){
             .tenant = federated.tenants[t].name,
@@ -184,10 +201,20 @@ static ErrCode select_parts(FetchSource *fetch, QueryContext *query, const Strea
         manifest_snapshot_unref(snapshot);
         return out_of_memory(err);
     }
-    for (size_t t = 0; t < federated.tenant_count; t++)
-        TRY(select_blocks(fetch, query, &selects[t], &federated.tenants[t], snapshot, out, err));
-    for (size_t i = 0; i < heads.count; i++)
+    for (size_t t = 0; t < federated.tenant_count; t++) {
+        const FetchTenant *tenant = &federated.tenants[t];
+
+        TRY(log_cuts_init(&cuts[t], tenant->deletes_off ? NULL : fetch->options.language, snapshot,
+                          tenant->name, UINT64_MAX, query->arena, err));
+        TRY(select_blocks(fetch, query, &selects[t], tenant, &cuts[t], snapshot, out, err));
+    }
+    for (size_t i = 0; i < heads.count; i++) {
+        size_t t = (size_t)(heads.items[i].tenant - federated.tenants), before = out->count;
+
         TRY(add_part(query->arena, out, &heads.items[i].selection, heads.items[i].tenant, err));
+        TRY(add_cuts(out, before, &cuts[t], heads.items[i].selection.cleared, true, &selects[t],
+                     err));
+    }
     return ERR_OK;
 }
 
@@ -221,15 +248,54 @@ static Stream *join(Streams *streams, LabelSet labels) {
     return &streams->items[streams->count - 1];
 }
 
-static ErrCode add_pages(Arena *arena, Stream *stream, const LogsSelection *selection,
+/* The stream's own requests of those that apply to the part; NULL: none. */
+static ErrCode stream_cuts(Arena *arena, const LogPart *part, const SelectedStream *from,
+                           const PageCuts **out, Error *err) {
+    LabelPair *pairs;
+    PageCuts *cuts;
+    LogCut **items;
+
+    *out = NULL;
+    if (part->cut_count == 0) return ERR_OK;
+    pairs = ARENA_ARRAY(arena, LabelPair, from->pair_count);
+    items = ARENA_ARRAY(arena, LogCut *, part->cut_count);
+    cuts = ARENA_NEW(arena, PageCuts);
+    if (pairs == NULL || items == NULL || cuts == NULL) return out_of_memory(err);
+    for (uint32_t i = 0; i < from->pair_count; i++)
+        pairs[i] = part->selection.pairs[from->pairs[i]];
+    cuts->labels = (LabelPairs){pairs, from->pair_count};
+    cuts->items = items;
+    cuts->count = log_cuts_of_stream(part->cuts, part->cut_count, cuts->labels, items);
+    if (cuts->count > 0) *out = cuts;
+    return ERR_OK;
+}
+
+/* *out: the requests about entries of this page. False: nothing of it is to be seen. */
+static bool page_cuts(const PageCuts *cuts, const LogPage *page, const PageCuts **out) {
+    bool any = false;
+
+    *out = NULL;
+    for (size_t i = 0; cuts != NULL && i < cuts->count; i++) {
+        if (log_cut_covers(cuts->items[i], page->min_ns, page->max_ns)) return false;
+        any = any ||
+              (cuts->items[i]->min_ns <= page->max_ns && cuts->items[i]->max_ns >= page->min_ns);
+    }
+    if (any) *out = cuts;
+    return true;
+}
+
+static ErrCode add_pages(Arena *arena, Stream *stream, const LogPart *part,
                          const SelectedStream *from, Error *err) {
+    const PageCuts *cuts, *own;
     size_t need = (size_t)stream->page_count + from->page_count;
 
     stream->pages = arena_grow(arena, stream->pages, stream->page_count * sizeof *stream->pages,
                                need * sizeof *stream->pages);
     if (stream->pages == NULL) return need == 0 ? ERR_OK : out_of_memory(err);
+    TRY(stream_cuts(arena, part, from, &cuts, err));
     for (uint32_t p = 0; p < from->page_count; p++)
-        stream->pages[stream->page_count++] = (PageRef){selection, &from->pages[p]};
+        if (page_cuts(cuts, &from->pages[p], &own))
+            stream->pages[stream->page_count++] = (PageRef){&part->selection, &from->pages[p], own};
     return ERR_OK;
 }
 
@@ -258,7 +324,7 @@ static ErrCode join_part(FetchSource *fetch, QueryContext *query, const LogPart 
         used += set.count;
         stream = join(streams, set);
         stream->tenant = part->tenant;
-        TRY(add_pages(query->arena, stream, selection, from, err));
+        TRY(add_pages(query->arena, stream, part, from, err));
     }
     return ERR_OK;
 }

@@ -4,10 +4,18 @@
  */
 #include "querier/fetch/internal.h"
 
+/* Delete requests that are about a stream's entries in one place. */
+typedef struct PageCuts {
+    LogCut *const *items;
+    size_t count;
+    LabelPairs labels;
+} PageCuts;
+
 /* One page of a stream and where it is from. */
 typedef struct PageRef {
     const LogsSelection *selection;
     const LogPage *page;
+    const PageCuts *cuts; /* NULL: all of it is to be seen */
 } PageRef;
 
 /* Pages that overlap in time, in the order in which reading reaches them. */

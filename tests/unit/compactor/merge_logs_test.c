@@ -125,7 +125,7 @@ static void add_random_objects(World *world) {
 
 static ErrCode merge(World *world, int64_t keep_from_ms, ManifestEntry *out, bool *empty,
                      Arena *arena, Error *err) {
-    MergeIo io = {world->store, world->cache, world->store};
+    MergeIo io = {.from = world->store, .cache = world->cache, .to = world->store};
     MergeJob job = {.tenant = STR("t"),
                     .signal = SIGNAL_LOGS,
                     .sources = world->sources,

@@ -62,7 +62,7 @@ static void add_object(Bench *bench, const ModelSeries *series, size_t count,
 }
 
 static ErrCode merge(Bench *bench, int64_t keep_from_ms, Error *err) {
-    MergeIo io = {bench->store, bench->cache, bench->store};
+    MergeIo io = {.from = bench->store, .cache = bench->cache, .to = bench->store};
 
     bench->job = (MergeJob){.tenant = STR("t"),
                             .signal = SIGNAL_METRICS,
@@ -358,7 +358,7 @@ static void other_signals_are_refused_by_this_release(void **state) {
     add_object(&bench, &series, 1, NULL, 0);
     assert_ok(merge(&bench, INT64_MIN, &err), &err);
     bench.job.signal = SIGNAL_TRACES;
-    io = (MergeIo){bench.store, bench.cache, bench.store};
+    io = (MergeIo){.from = bench.store, .cache = bench.cache, .to = bench.store};
     assert_int_equal(merge_run(&io, &bench.job, STR("other"), bench.arena, &bench.result,
                                &bench.empty, &bench.failed, &err),
                      ERR_UNSUPPORTED);

@@ -128,7 +128,7 @@ static Str sample_file(Arena *arena, unsigned *ret_count) {
     temp_dir_make(dir);
     options = options_for(io, dir);
     wal = wal_new(&options);
-    wal_begin_epoch(wal, 5, 1000);
+    wal_begin_epoch(wal, 5, 1000, 0);
     for (unsigned g = 0; g < 12; g++) {
         assert_ok(commit(wal, number, 1 + g % 4, &err), &err);
         number += 1 + g % 4;
@@ -154,9 +154,9 @@ static void round_trip(const char *dir, WalIo *io, uint64_t file_bytes_max) {
 
     options.file_bytes_max = file_bytes_max;
     wal = wal_new(&options);
-    wal_begin_epoch(wal, 1, 1000);
+    wal_begin_epoch(wal, 1, 1000, 0);
     for (unsigned i = 0; i < 100; i++) assert_ok(commit(wal, i * 3, 3, &err), &err);
-    wal_begin_epoch(wal, 2, 2000);
+    wal_begin_epoch(wal, 2, 2000, 0);
     for (unsigned i = 0; i < 50; i++) assert_ok(commit(wal, 300 + i * 2, 2, &err), &err);
     /* Not closed: as a crash leaves it, with what was preallocated. */
     read_dir(dir, &read);
@@ -207,7 +207,7 @@ static void what_is_written_without_syncing_each_time_is_there_after_a_sync(void
     options = options_for(io, dir);
     options.sync_each = false;
     wal = wal_new(&options);
-    wal_begin_epoch(wal, 1, 1000);
+    wal_begin_epoch(wal, 1, 1000, 0);
     assert_ok(commit(wal, 0, 10, &err), &err);
     assert_ok(wal_sync(wal, &err), &err);
     read_dir(dir, &read);
@@ -338,7 +338,7 @@ static void run_with_fault(FaultIoKind kind, unsigned call, int code, bool *ret_
     options = options_for(&fault->io, dir);
     options.file_bytes_max = 2048;
     wal = wal_new(&options);
-    wal_begin_epoch(wal, 1, 1000);
+    wal_begin_epoch(wal, 1, 1000, 0);
     for (unsigned i = 0; i < 30; i++) {
         ErrCode result = commit(wal, 2 * i, 2, &err);
 

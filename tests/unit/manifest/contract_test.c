@@ -30,7 +30,7 @@ static void what_was_committed_is_there_after_a_restart(void **state) {
     BlockPart parts[] = {{STR("b"), SIGNAL_LOGS, -5, 7, 1, 2, 3},
                          {STR("b"), SIGNAL_METRICS, INT64_MIN, INT64_MAX, UINT64_MAX, 5, 6},
                          {STR(""), SIGNAL_TRACES, 0, 0, 0, 0, 0}};
-    ManifestEntry entry = {STR("segments/k"), UINT64_MAX, UINT64_MAX, 3, -1, parts, 3};
+    ManifestEntry entry = {STR("segments/k"), UINT64_MAX, UINT64_MAX, 3, -1, parts, 3, 0};
     ManifestChange change = {.add = &entry, .add_count = 1};
     bool known = true;
     Error err = {0};
@@ -308,7 +308,8 @@ static void find_goes_by_tenant_signal_and_time_oldest_first(void **state) {
     BlockPart two[] = {{STR("a"), SIGNAL_LOGS, 100, 199, 1, 1, 1},
                        {STR("a"), SIGNAL_METRICS, 150, 250, 1, 1, 1},
                        {STR("b"), SIGNAL_METRICS, 0, 1000, 1, 1, 1}};
-    ManifestEntry entries[] = {{STR("1"), 1, 1, 0, 20, one, 2}, {STR("2"), 1, 1, 0, 10, two, 3}};
+    ManifestEntry entries[] = {{STR("1"), 1, 1, 0, 20, one, 2, 0},
+                               {STR("2"), 1, 1, 0, 10, two, 3, 0}};
     ManifestChange change = {.add = entries, .add_count = 2};
     Error err = {0};
     World world;

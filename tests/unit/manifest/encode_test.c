@@ -52,6 +52,62 @@ static void make_delta_payload(Buf *out) {
     buf_append(out, "gone", 4);
 }
 
+static void put_text(Buf *out, const char *text) {
+    buf_append_varint(out, strlen(text));
+    buf_append(out, text, strlen(text));
+}
+
+/* Version 2: with delete requests. */
+static void make_deletes_payload(Buf *out) {
+    make_delta_payload(out);
+    buf_append_varint(out, 17); /* what the one added is cleared up to */
+    buf_append_varint(out, 1);  /* one request */
+    put_text(out, "t");
+    put_text(out, "id1");
+    put_text(out, "{a=\"b\"}");
+    buf_append_zigzag(out, -3);
+    buf_append_zigzag(out, 4);
+    buf_append_zigzag(out, 5);
+    buf_append_varint(out, 1); /* one taken back */
+    put_text(out, "t");
+    put_text(out, "id2");
+    buf_append_varint(out, 1); /* one carried out */
+    put_text(out, "u");
+    put_text(out, "id3");
+    buf_append_varint(out, 1); /* one object cleared */
+    put_text(out, "other");
+    buf_append_varint(out, 18);
+}
+
+static void a_delta_with_delete_requests_is_what_the_document_says(void **state) {
+    CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
+    CLEANUP_IN_PLACE(buf_done) Buf payload;
+    CLEANUP_IN_PLACE(buf_done) Buf bytes;
+    CLEANUP_IN_PLACE(buf_done) Buf again;
+    char unpacked[512];
+    Error err = {0};
+    Delta delta;
+
+    (void)state;
+    buf_init(&payload, 0);
+    buf_init(&bytes, 0);
+    buf_init(&again, 0);
+    make_deletes_payload(&payload);
+    seal(&bytes, 2, 1, payload.len, buf_str(&payload));
+    assert_ok(delta_decode(buf_str(&bytes), arena, &delta, &err), &err);
+    assert_int_equal(delta.add[0].cleared, 17);
+    assert_true(str_equal(delta.add_deletes[0].query, STR("{a=\"b\"}")));
+    assert_int_equal(delta.add_deletes[0].start_ms, -3);
+    assert_true(str_equal(delta.remove_deletes[0].id, STR("id2")));
+    assert_true(str_equal(delta.processed_deletes[0].tenant, STR("u")));
+    assert_int_equal(delta.raise[0].cleared, 18);
+    assert_ok(delta_encode(&delta, &again, &err), &err);
+    assert_int_equal(ZSTD_decompress(unpacked, sizeof unpacked, again.ptr + 20, again.len - 28),
+                     payload.len);
+    assert_memory_equal(unpacked, payload.ptr, payload.len);
+    assert_memory_equal(again.ptr, bytes.ptr, 20);
+}
+
 static void a_delta_is_what_the_document_says(void **state) {
     CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
     CLEANUP_IN_PLACE(buf_done) Buf payload;
@@ -91,12 +147,11 @@ static void a_delta_is_what_the_document_says(void **state) {
 
 /* The payload cut at every byte, everything around it right. What comes after the last field is
  * left for later releases. */
-static void a_payload_cut_at_any_byte_is_corrupt(void **state) {
+static void check_cuts(uint16_t version, void (*make)(Buf *out)) {
     CLEANUP_IN_PLACE(buf_done) Buf payload;
 
-    (void)state;
     buf_init(&payload, 0);
-    make_delta_payload(&payload);
+    make(&payload);
     for (size_t len = 0; len <= payload.len; len++) {
         CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
         CLEANUP_IN_PLACE(buf_done) Buf bytes;
@@ -104,7 +159,7 @@ static void a_payload_cut_at_any_byte_is_corrupt(void **state) {
         Delta delta;
 
         buf_init(&bytes, 0);
-        seal(&bytes, 1, 1, len, (Str){payload.ptr, len});
+        seal(&bytes, version, 1, len, (Str){payload.ptr, len});
         assert_int_equal(delta_decode(buf_str(&bytes), arena, &delta, &err),
                          len == payload.len ? ERR_OK : ERR_CORRUPT);
     }
@@ -116,18 +171,23 @@ static void a_payload_cut_at_any_byte_is_corrupt(void **state) {
         Delta delta;
 
         buf_init(&bytes, 0);
-        seal(&bytes, 1, 1, payload.len, buf_str(&payload));
+        seal(&bytes, version, 1, payload.len, buf_str(&payload));
         assert_ok(delta_decode(buf_str(&bytes), arena, &delta, &err), &err);
     }
 }
 
+static void a_payload_cut_at_any_byte_is_corrupt(void **state) {
+    (void)state;
+    check_cuts(1, make_delta_payload);
+    check_cuts(2, make_deletes_payload);
+}
+
 /* Every byte of the payload takes every value: an answer, never a crash (sanitizers look on). */
-static void a_payload_of_other_bytes_is_survived(void **state) {
+static void check_other_bytes(uint16_t version, void (*make)(Buf *out)) {
     CLEANUP_IN_PLACE(buf_done) Buf payload;
 
-    (void)state;
     buf_init(&payload, 0);
-    make_delta_payload(&payload);
+    make(&payload);
     for (size_t i = 0; i < payload.len; i++)
         for (unsigned value = 0; value < 256; value++) {
             CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
@@ -140,7 +200,7 @@ static void a_payload_of_other_bytes_is_survived(void **state) {
 
             buf_init(&bytes, 0);
             payload.ptr[i] = (char)value;
-            seal(&bytes, 1, 1, payload.len, buf_str(&payload));
+            seal(&bytes, version, 1, payload.len, buf_str(&payload));
             code = delta_decode(buf_str(&bytes), arena, &delta, &err);
             if (code == ERR_OK)
                 assert_ok(state_apply(&fresh, &delta, &err), &err);
@@ -149,6 +209,12 @@ static void a_payload_of_other_bytes_is_survived(void **state) {
             state_done(&fresh);
             payload.ptr[i] = was;
         }
+}
+
+static void a_payload_of_other_bytes_is_survived(void **state) {
+    (void)state;
+    check_other_bytes(1, make_delta_payload);
+    check_other_bytes(2, make_deletes_payload);
 }
 
 static ErrCode decode_payload(uint16_t version, uint8_t kind, uint64_t claimed,
@@ -170,7 +236,7 @@ static void other_versions_kinds_and_lengths_are_refused(void **state) {
     buf_init(&payload, 0);
     make_delta_payload(&payload);
     assert_int_equal(decode_payload(1, 1, payload.len, &payload), ERR_OK);
-    assert_int_equal(decode_payload(2, 1, payload.len, &payload), ERR_UNSUPPORTED);
+    assert_int_equal(decode_payload(3, 1, payload.len, &payload), ERR_UNSUPPORTED);
     assert_int_equal(decode_payload(0, 1, payload.len, &payload), ERR_UNSUPPORTED);
     assert_int_equal(decode_payload(1, 2, payload.len, &payload), ERR_CORRUPT);
     assert_int_equal(decode_payload(1, 1, payload.len - 1, &payload), ERR_CORRUPT);
@@ -368,6 +434,7 @@ static void marks_are_a_set_of_numbers_that_joins_ranges(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_delta_is_what_the_document_says),
+        cmocka_unit_test(a_delta_with_delete_requests_is_what_the_document_says),
         cmocka_unit_test(a_payload_cut_at_any_byte_is_corrupt),
         cmocka_unit_test(a_payload_of_other_bytes_is_survived),
         cmocka_unit_test(other_versions_kinds_and_lengths_are_refused),

@@ -162,7 +162,7 @@ static void add_head(World *world, const Entry *entries, size_t count) {
         head->pair[s] = s;
         head->streams[s] = (SelectedStream){&head->pair[s], page, 1, page->count > 0 ? 1 : 0};
     }
-    head->selection = (LogsSelection){head->pairs, STREAMS, head->streams, STREAMS, NULL};
+    head->selection = (LogsSelection){head->pairs, STREAMS, head->streams, STREAMS, NULL, 0};
 }
 
 static Entry *random_entries(World *world, size_t count, int64_t first) {
@@ -188,7 +188,7 @@ static void query_begin(World *world, int64_t keep_from_ms) {
     world->query.arena = arena_new(0, NULL);
     world->query.symbols = symbols_new(world->query.arena);
     tenant = ARENA_NEW(world->query.arena, FetchTenant);
-    *tenant = (FetchTenant){STR("t"), keep_from_ms};
+    *tenant = (FetchTenant){.name = STR("t"), .keep_from_ms = keep_from_ms};
     world->source = fetch_streams_new(&options, tenant, 1, &world->stats, world->query.arena);
 }
 

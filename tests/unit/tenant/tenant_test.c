@@ -74,12 +74,14 @@ static void the_table_covers_every_field_once(void **state) {
     size_t sum = 0;
 
     (void)state;
-    /* Switches have one byte and stand at the end, all else has eight: the table is complete when
-     * the sum of them is all of it. */
+    /* Switches have one byte, choices four and both stand at the end, all else has eight: the table
+     * is complete when the sum of them, with the hole before the choice, is all of it. */
     for (size_t i = 0; i < table.count; i++) {
         const ConfigSetting *setting = &table.settings[i];
 
-        size_t bytes = setting->type == CONFIG_BOOL ? 1 : 8;
+        size_t bytes = setting->type == CONFIG_BOOL     ? 1
+                       : setting->type == CONFIG_CHOICE ? sizeof(int)
+                                                        : 8;
 
         sum += bytes;
         assert_true(setting->offset % bytes == 0 && setting->offset < sizeof seen);
