@@ -31,7 +31,7 @@ bool str_cut(Str s, char at, Str *head, Str *tail) {
 
     if (found == NULL) {
         *head = s;
-        *tail = (Str){s.ptr + s.len, 0};
+        *tail = str_from(s, s.len);
         return false;
     }
     *head = (Str){s.ptr, (size_t)(found - s.ptr)};

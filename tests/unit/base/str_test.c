@@ -46,6 +46,7 @@ static void cutting_splits_at_the_first(void **state) {
     assert_true(str_equal(head, STR("a")) && str_equal(tail, STR("b=c")));
     assert_true(str_cut(STR("a="), '=', &head, &tail));
     assert_true(str_equal(head, STR("a")) && tail.len == 0);
+    assert_false(str_cut((Str){NULL, 0}, '=', &head, &tail)); /* nothing is added to NULL */
     assert_false(str_cut(STR("abc"), '=', &head, &tail));
     assert_true(str_equal(head, STR("abc")) && tail.len == 0);
     assert_false(str_cut((Str){NULL, 0}, '=', &head, &tail));
