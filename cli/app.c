@@ -53,6 +53,7 @@ struct App {
     Gateway *gateway;
     Compactor *compactor;
     Cors *cors;
+    LogTails *tails;
     Querier *querier;
     Admin *admin;
     HttpServer *server;
@@ -157,6 +158,7 @@ static ErrCode open_ingester(App *app, Error *err) {
         .flush_age_ms = s->flush_age,
         .flush_bytes = s->flush_bytes,
         .flush_log_bytes = s->flush_log_bytes,
+        .tails = app->tails,
     };
 
     TRY(make_directory(s->data, err));
@@ -244,6 +246,8 @@ static ErrCode open_querier(App *app, Error *err) {
         .lookback_ms = s->query_lookback,
         .slow_ms = s->query_slow,
         .experimental_off = !s->query_experimental_functions,
+        .tails = app->tails,
+        .tail_duration_max_ms = s->query_tail_max,
     };
 
     if (cors_new(s->http_cors_origin, &app->cors, err) != ERR_OK)
@@ -302,6 +306,8 @@ static ErrCode start(App *app, Error *err) {
     TRY(open_store(app, err));
     app->cache = block_cache_new(app->store, &app->memory.caches);
     if (app->cache == NULL) return error_set(err, ERR_LIMIT, "out of memory");
+    app->tails = log_tails_new();
+    if (app->tails == NULL) return error_set(err, ERR_LIMIT, "out of memory");
     TRY(open_ingester(app, err));
     TRY(open_gateway(app, err));
     TRY(open_compactor(app, err));
@@ -378,6 +384,7 @@ void app_reload(App *app) {
 void app_stop(App *app) {
     if (app == NULL) return;
     if (app->admin != NULL) admin_set_ready(app->admin, false);
+    if (app->querier != NULL) querier_stop_tails(app->querier);
     if (app->server != NULL)
         http_server_drain(app->server, (uint64_t)app->configuration.settings.shutdown_timeout);
     if (app->compactor != NULL) compactor_stop(app->compactor);
@@ -388,6 +395,7 @@ void app_stop(App *app) {
     gateway_free(app->gateway);
     pool_free(app->gateway_pool);
     if (app->ingester != NULL) ingester_close(app->ingester, true);
+    log_tails_free(app->tails);
     compactor_free(app->compactor);
     pool_free(app->background);
     block_cache_free(app->cache);

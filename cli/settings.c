@@ -107,6 +107,8 @@ static const ConfigSetting table[] = {
      "How far back an instant selector looks for the newest sample."},
     {"query.slow", CONFIG_DURATION, FIELD(query_slow), "10s", 0, MS_MAX, NULL, NULL,
      "Queries that take longer are logged with their statistics. 0: none."},
+    {"query.tail_max", CONFIG_DURATION, FIELD(query_tail_max), "1h", 0, MS_MAX, NULL, NULL,
+     "How long a tail of logs may go on; clients connect again. 0: no limit."},
     {"query.experimental_functions", CONFIG_BOOL, FIELD(query_experimental_functions), "true", 0, 0,
      NULL, NULL, "Allow the functions that Prometheus calls experimental."},
 

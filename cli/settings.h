@@ -48,6 +48,7 @@ typedef struct Settings {
     uint64_t query_threads;
     int64_t query_lookback;
     int64_t query_slow;
+    int64_t query_tail_max;
     bool query_experimental_functions;
 
     int64_t compactor_interval;

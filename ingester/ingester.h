@@ -10,6 +10,7 @@
 #include "common/base/budget.h"
 #include "common/base/clock.h"
 #include "common/base/pool.h"
+#include "common/batch/log_tails.h"
 #include "common/batch/matcher.h"
 #include "common/batch/sink.h"
 #include "common/block/heads.h"
@@ -38,6 +39,7 @@ typedef struct IngesterOptions {
     bool wal_io_uring;       /* false: pwrite and fdatasync even where io_uring would work */
     int64_t flush_age_ms;    /* a head older than this is flushed */
     size_t flush_bytes;      /* a lane's head larger than this is flushed; 0: from the budget */
+    LogTails *tails;         /* who follows new log entries; NULL: nobody ever does */
     size_t flush_log_bytes;  /* or one that holds more of logs; 0: 48 MiB shared by the lanes */
 } IngesterOptions;
 

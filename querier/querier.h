@@ -2,6 +2,7 @@
 /*
  * querier.h: answers queries on the HTTP APIs that Grafana and its peers' clients speak.
  */
+#include "common/batch/log_tails.h"
 #include "common/net/cors.h"
 #include "common/net/http.h"
 #include "common/tenant/tenant.h"
@@ -23,13 +24,17 @@ typedef struct QuerierOptions {
     void *cut_context;
     int64_t delete_cancel_ms;       /* 0: as long as nothing was deleted */
     int64_t delete_interval_max_ms; /* that max_interval may be; 0: any */
-    const Cors *cors;               /* NULL: browsers of other origins may not read answers */
+    LogTails *tails;                /* what offers new log entries; NULL: logs can't be tailed */
+    int64_t tail_duration_max_ms;
+    const Cors *cors; /* NULL: browsers of other origins may not read answers */
 } QuerierOptions;
 
 MUST_USE ErrCode querier_new(const QuerierOptions *options, Querier **out, Error *err);
 /* After the server has stopped: no request may be under way. NULL is fine. */
 void querier_free(Querier *querier);
 DEFINE_CLEANUP(Querier, querier_free)
+/* Ends what never ends by itself, before the server drains. */
+void querier_stop_tails(Querier *querier);
 
 /* What delete requests are written in, for the compactor. */
 const LogCutLanguage *querier_delete_language(void);

@@ -108,6 +108,7 @@ static const ConfigSetting settings[] = {
          "What becomes of requests to delete logs: disabled refuses them and shows what earlier "
          "ones hid, filter-only hides what they are about, filter-and-delete also removes it "
          "from the store."},
+    COUNT(log_tails_max, "10", "Tails of logs that may be open at the same time. 0: no limit."),
     COUNT(log_query_entries_max, "5000", "Entries that one log query may ask for. 0: no limit."),
 };
 

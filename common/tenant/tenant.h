@@ -47,6 +47,7 @@ typedef struct TenantLimits {
     int64_t query_timeout_ms;
     int64_t query_range_ms_max;
     int64_t log_query_range_ms_max;
+    uint64_t log_tails_max;         /* tails that are open at a time */
     uint64_t log_query_entries_max; /* that a log query may return */
     bool log_line_truncate;         /* a longer line is cut, not refused */
     bool log_service_name;          /* streams without service_name get one, as Loki finds it */

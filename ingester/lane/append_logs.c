@@ -121,6 +121,8 @@ ErrCode append_logs_encode(Lane *lane, AppendPart *part, GenerationTenant *tenan
 void append_logs_apply(Lane *lane, AppendPart *part) {
     const uint32_t *streams = part->append->series + part->start;
     const GenerationTenant *tenant = generation_tenant(lane->live, part->tenant);
+    LogTails *tails = lane->options.ingester->tails;
+    bool watched = log_tails_watched(tails);
     uint64_t bytes = 0;
 
     for (uint32_t i = 0; i < part->count; i++) {
@@ -128,6 +130,7 @@ void append_logs_apply(Lane *lane, AppendPart *part) {
         const LogEntry *entries = stream_entries(part, stream);
 
         if (streams[i] == LOGS_NONE) continue;
+        if (UNLIKELY(watched)) log_tails_offer(tails, part->append->tenant, stream, entries);
         for (uint32_t k = 0; k < stream->entry_count; k++) {
             logs_head_append(&lane->live->logs, streams[i], &entries[k]);
             bytes += entries[k].line.len + entries[k].metadata.len;

@@ -232,7 +232,9 @@ static void run_call(void *context) {
     /* What points into heads and pages goes before the answer does: it may be the last to hold
      * them, and the client need not wait for that, but nothing may touch the call afterwards. */
     arena_free(call->arena);
-    if (call->streaming) {
+    if (call->hand_over != NULL) {
+        call->hand_over(call);
+    } else if (call->streaming) {
         if (code == ERR_OK)
             http_respond_end(call->request);
         else
@@ -293,6 +295,7 @@ static void read_limits(ApiCall *call) {
         all->query_concurrency_max = tighter(all->query_concurrency_max, one.query_concurrency_max);
         all->query_timeout_ms = (int64_t)tighter((uint64_t)MAX(all->query_timeout_ms, 0),
                                                  (uint64_t)MAX(one.query_timeout_ms, 0));
+        all->log_tails_max = tighter(all->log_tails_max, one.log_tails_max);
         all->log_query_entries_max = tighter(all->log_query_entries_max, one.log_query_entries_max);
         all->log_query_range_ms_max =
             (int64_t)tighter((uint64_t)MAX(all->log_query_range_ms_max, 0),
@@ -343,6 +346,7 @@ static const ApiEndpoint *const endpoint_lists[] = {
     api_query_endpoints,     api_series_endpoints,     api_status_endpoints,
     api_read_endpoints,      api_federate_endpoints,   api_loki_query_endpoints,
     api_loki_meta_endpoints, api_loki_field_endpoints, api_loki_delete_endpoints,
+    api_loki_tail_endpoints,
 };
 
 static size_t count_endpoints(void) {
@@ -372,6 +376,16 @@ ErrCode querier_new(const QuerierOptions *options, Querier **out, Error *err) {
         if (querier->scheduler == NULL || querier->contexts == NULL)
             code = error_set(err, ERR_LIMIT, "querier: out of memory");
     }
+    if (code == ERR_OK && options->tails != NULL)
+        code = tailers_new(
+            &(TailersOptions){
+                .news = options->tails,
+                .scheduler = querier->scheduler,
+                .budget = options->queries,
+                .clock = options->clock,
+                .duration_max_ms = options->tail_duration_max_ms,
+            },
+            &querier->tailers, err);
     if (code != ERR_OK) {
         querier_free(querier);
         return code;
@@ -382,7 +396,9 @@ ErrCode querier_new(const QuerierOptions *options, Querier **out, Error *err) {
 
 void querier_free(Querier *querier) {
     if (querier == NULL) return;
+    tailers_stop(querier->tailers);
     pool_free(querier->pool);
+    tailers_free(querier->tailers);
     scheduler_free(querier->scheduler);
     free(querier->contexts);
     free(querier);
@@ -390,6 +406,10 @@ void querier_free(Querier *querier) {
 
 const LogCutLanguage *querier_delete_language(void) {
     return logql_cut_language();
+}
+
+void querier_stop_tails(Querier *querier) {
+    tailers_stop(querier->tailers);
 }
 
 void querier_register(Querier *querier, HttpServer *server) {

@@ -6,6 +6,7 @@
 #include "querier/exec/scheduler.h"
 #include "querier/promql/parser.h"
 #include "querier/querier.h"
+#include "querier/tail/tail.h"
 
 typedef struct ApiCall ApiCall;
 
@@ -27,6 +28,7 @@ struct Querier {
     QuerierOptions options;
     Pool *pool;
     Scheduler *scheduler;
+    Tailers *tailers; /* NULL: nobody offers new entries */
     Counter *slow_total;
     Histogram *seconds;
     struct EndpointContext *contexts;
@@ -55,6 +57,11 @@ struct ApiCall {
     const char *content_type; /* application/json unless `run` says otherwise */
     bool streaming;           /* `run` has begun to answer by itself */
     bool evaluating;          /* what is invalid from here on is the data, not the request */
+    /* Set by `run` when the request goes on as something else: called last, and takes both request
+     * and call. */
+    void (*hand_over)(ApiCall *call);
+    Tail *tail;     /* for hand_over */
+    Error farewell; /* likewise: why there is none */
 };
 
 /* `name` missing: false. */
@@ -95,3 +102,4 @@ extern const ApiEndpoint api_loki_query_endpoints[];
 extern const ApiEndpoint api_loki_meta_endpoints[];
 extern const ApiEndpoint api_loki_field_endpoints[];
 extern const ApiEndpoint api_loki_delete_endpoints[];
+extern const ApiEndpoint api_loki_tail_endpoints[];

@@ -148,3 +148,14 @@ ErrCode loki_select(ApiCall *call, const Matcher *matchers, size_t matcher_count
 
     return call->streams->select(call->streams, &call->query, &select, out, err);
 }
+
+/* A comma-separated header of flags. */
+bool loki_wants_categories(const ApiCall *call) {
+    Str rest = http_header(call->request, "X-Loki-Response-Encoding-Flags"), flag;
+
+    while (rest.len > 0) {
+        str_cut(rest, ',', &flag, &rest);
+        if (str_equal(str_trim(flag), STR("categorize-labels"))) return true;
+    }
+    return false;
+}

@@ -28,20 +28,10 @@ static ErrCode direction_param(const ApiCall *call, bool *backward, Error *err) 
                      STR_ARG(str_slice(text, 0, 80)));
 }
 
-/* A comma-separated header of flags. */
-static bool wants_categories(const ApiCall *call) {
-    Str rest = http_header(call->request, "X-Loki-Response-Encoding-Flags"), flag;
-
-    while (rest.len > 0) {
-        str_cut(rest, ',', &flag, &rest);
-        if (str_equal(str_trim(flag), STR("categorize-labels"))) return true;
-    }
-    return false;
-}
-
 static ErrCode evaluate(ApiCall *call, const LogqlExpr *expr, LogqlParams *params, Buf *out,
                         Error *err) {
-    LogqlJsonOptions options = {.categorize = wants_categories(call), .stats = &call->stream_stats};
+    LogqlJsonOptions options = {.categorize = loki_wants_categories(call),
+                                .stats = &call->stream_stats};
     LogqlResult result = {0};
 
     params->categorize = options.categorize;
@@ -68,7 +58,7 @@ static ErrCode run_query(ApiCall *call, Buf *out, Error *err) {
     return evaluate(call, expr, &params, out, err);
 }
 
-static ErrCode check_entries(const ApiCall *call, uint64_t limit, Error *err) {
+ErrCode loki_check_entries(const ApiCall *call, uint64_t limit, Error *err) {
     uint64_t max = call->limits.log_query_entries_max;
 
     if (max == 0 || limit <= max) return ERR_OK;
@@ -103,7 +93,7 @@ static ErrCode run_query_range(ApiCall *call, Buf *out, Error *err) {
 
     TRY(range_params(call, &params, err));
     TRY(parse_query(call, &expr, err));
-    if (expr->kind == LOGQL_LOG) TRY(check_entries(call, params.limit, err));
+    if (expr->kind == LOGQL_LOG) TRY(loki_check_entries(call, params.limit, err));
     return evaluate(call, expr, &params, out, err);
 }
 
