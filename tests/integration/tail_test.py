@@ -212,6 +212,7 @@ def test_a_tenant_has_so_many_and_no_more():
     closed(tail(server, '{app="a"}'), 1011,
            'max concurrent tail requests limit exceeded, count > limit (4 > 3)')
     other = tail(server, '{app="a"}', headers={'X-Scope-OrgID': 'other'})
+    wait_until('it is there too', lambda: tails_active(server) == 4)
     sockets.pop().hang_up()
     wait_until('it is noticed', lambda: tails_active(server) == 3)
     sockets.append(tail(server, '{app="a"}'))
@@ -243,8 +244,9 @@ def test_who_does_not_read_loses_lines_and_is_told():
     server = Moraine()
     slow = tail(server, '{app="a"}', receive_bytes=4096)
     quick = tail(server, '{app="a"}')
+    wait_until('both are there', lambda: tails_active(server) == 2)
     line = 'x' * 50000
-    total, batch, seen = 600, 10, []
+    total, batch, seen = 500, 20, []
 
     def read():
         while len(seen) < total:
