@@ -54,6 +54,9 @@ struct Arena {
     size_t held;
     size_t used;
     size_t next_bytes;
+    Block *spare; /* kept from the last round; never more than keep_bytes */
+    size_t spare_bytes;
+    size_t keep_bytes;
 };
 
 Arena *arena_new(size_t bytes_max, Budget *budget) {
@@ -78,12 +81,45 @@ static void block_free(Arena *arena, Block *block) {
     if (arena->budget != NULL) budget_give(arena->budget, bytes);
 }
 
-static Block *block_new(Arena *arena, size_t bytes) {
-    Block *block;
+static void free_spare(Arena *arena) {
+    while (arena->spare != NULL) {
+        Block *block = arena->spare;
 
+        arena->spare = block->next;
+        block_free(arena, block);
+    }
+    arena->spare_bytes = 0;
+}
+
+/* A kept block that is large enough and not far too large; NULL: there is none. */
+static Block *take_spare(Arena *arena, size_t bytes) {
+    for (Block **at = &arena->spare; *at != NULL; at = &(*at)->next) {
+        Block *block = *at;
+
+        if (block->bytes < bytes || block->bytes / 2 > bytes) continue;
+        *at = block->next;
+        arena->spare_bytes -= block->bytes;
+        block->next = NULL;
+        return block;
+    }
+    return NULL;
+}
+
+static bool take_room(Arena *arena, size_t bytes) {
     if (arena->bytes_max != 0 && bytes > arena->bytes_max - MIN(arena->held, arena->bytes_max))
-        return NULL;
-    if (arena->budget != NULL && !budget_take(arena->budget, bytes)) return NULL;
+        return false;
+    return arena->budget == NULL || budget_take(arena->budget, bytes);
+}
+
+static Block *block_new(Arena *arena, size_t bytes) {
+    Block *block = take_spare(arena, bytes);
+
+    if (block != NULL) return block;
+    if (!take_room(arena, bytes)) {
+        if (arena->spare == NULL) return NULL;
+        free_spare(arena);
+        if (!take_room(arena, bytes)) return NULL;
+    }
     if (bytes >= MAPPED_BYTES_MIN) {
         block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (block == MAP_FAILED) block = NULL;
@@ -121,7 +157,18 @@ void arena_free(Arena *arena) {
         arena->blocks = block->next;
         block_free(arena, block);
     }
+    free_spare(arena);
     free(arena);
+}
+
+void arena_keep(Arena *arena, size_t bytes) {
+    arena->keep_bytes = bytes;
+    if (arena->spare_bytes > bytes) free_spare(arena);
+}
+
+static void clear_block(Block *block) {
+    block->used = sizeof *block;
+    POISON(block + 1, block->bytes - sizeof *block);
 }
 
 void arena_reset(Arena *arena) {
@@ -137,12 +184,18 @@ void arena_reset(Arena *arena) {
             kept = block;
             continue;
         }
-        block_free(arena, block);
+        if (block->bytes > arena->keep_bytes - arena->spare_bytes) {
+            block_free(arena, block);
+            continue;
+        }
+        clear_block(block);
+        block->next = arena->spare;
+        arena->spare = block;
+        arena->spare_bytes += block->bytes;
     }
     if (kept != NULL) {
         kept->next = NULL;
-        kept->used = sizeof *kept;
-        POISON(kept + 1, kept->bytes - sizeof *kept);
+        clear_block(kept);
     }
     arena->blocks = kept;
     arena->newest = NULL;

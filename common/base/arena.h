@@ -17,8 +17,12 @@ Arena *arena_new(size_t bytes_max, Budget *budget);
 void arena_free(Arena *arena); /* runs the cleanups, newest first; NULL is fine */
 DEFINE_CLEANUP(Arena, arena_free)
 
-/* Frees everything, keeps one block for the next round. */
+/* Frees everything, keeps one block for the next round, and with arena_keep() more. */
 void arena_reset(Arena *arena);
+/* From now on resets hold on to blocks of up to `bytes` together: for rounds that come often and
+ * need much, which would spend their time in the kernel. They stay charged to the budget, and go
+ * when it has nothing else. */
+void arena_keep(Arena *arena, size_t bytes);
 
 void *arena_alloc(Arena *arena, size_t bytes);                 /* aligned to 16, not zeroed */
 void *arena_alloc_bytes(Arena *arena, size_t bytes);           /* not aligned: for text */

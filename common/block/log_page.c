@@ -11,6 +11,8 @@
 
 #include "common/block/ints.h"
 
+enum { DECODER_KEEPS_BYTES = 4 << 20 };
+
 /* ---------- decoders ---------- */
 
 LogDecoder *log_decoder_new(Budget *budget) {
@@ -20,7 +22,11 @@ LogDecoder *log_decoder_new(Budget *budget) {
     d->arena = arena_new(0, budget);
     d->shared_arena = arena_new(0, budget);
     d->zstd = ZSTD_createDCtx();
-    if (d->arena != NULL && d->shared_arena != NULL && d->zstd != NULL) return d;
+    if (d->arena != NULL && d->shared_arena != NULL && d->zstd != NULL) {
+        /* One page after another needs about as much. */
+        arena_keep(d->arena, DECODER_KEEPS_BYTES);
+        return d;
+    }
     log_decoder_free(d);
     return NULL;
 }

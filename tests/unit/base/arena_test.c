@@ -174,6 +174,37 @@ static void a_reset_keeps_one_block_for_the_next_round(void **state) {
     assert_int_equal(arena_held(arena), kept);
 }
 
+static void a_reset_holds_on_to_what_it_was_told_to_keep(void **state) {
+    Budget budget;
+    CLEANUP(arena_free) Arena *arena = NULL;
+    size_t kept;
+
+    (void)state;
+    budget_init(&budget, "test", MIB(12), NULL);
+    arena = arena_new(0, &budget);
+    arena_keep(arena, MIB(3));
+    for (int round = 0; round < 3; round++) {
+        char *at = arena_alloc(arena, MIB(2));
+
+        assert_non_null(at);
+        memset(at, round, MIB(2));
+        assert_non_null(arena_alloc(arena, MIB(8)));
+        arena_reset(arena);
+        kept = arena_held(arena);
+        assert_in_range(kept, MIB(2), MIB(4));
+        assert_int_equal(budget_used(&budget), kept);
+        assert_int_equal(arena_used(arena), 0);
+    }
+    /* There is room for this only when what was kept goes. */
+    assert_non_null(arena_alloc(arena, MIB(11)));
+    arena_reset(arena);
+    assert_non_null(arena_alloc(arena, MIB(2)));
+    arena_reset(arena);
+    arena_keep(arena, 0);
+    assert_in_range(arena_held(arena), 0, MIB(1));
+    assert_int_equal(budget_used(&budget), arena_held(arena));
+}
+
 static char order[8];
 
 static void note(void *what) {
@@ -224,6 +255,7 @@ int main(void) {
         cmocka_unit_test(nearly_all_of_the_limit_can_be_used),
         cmocka_unit_test(the_budget_is_charged_per_block_and_gets_all_back),
         cmocka_unit_test(a_reset_keeps_one_block_for_the_next_round),
+        cmocka_unit_test(a_reset_holds_on_to_what_it_was_told_to_keep),
         cmocka_unit_test(guests_are_released_newest_first_and_once),
         cmocka_unit_test(a_guest_without_room_is_not_registered),
         cmocka_unit_test(freeing_null_is_fine),
