@@ -201,7 +201,7 @@ typedef struct Opened {
 static void query(Opened *o, const char *name, const char *needle, unsigned columns, double mb) {
     CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
     Str any = str_of(needle);
-    LogNeedle one = {&any, 1, false};
+    LogNeedle one = {.any = &any, .count = 1};
     LogFilter filter = {.needles = &one, .needle_count = 1};
     LogSelect select = {.tenant = STR("t"),
                         .min_ns = INT64_MIN,

@@ -6,7 +6,7 @@
  */
 #include <string.h>
 
-#include "common/block/log_page.h"
+#include "common/block/log_shape.h"
 #include "common/block/reader.h"
 
 enum { WINDOW_BYTES = 4 << 20 };
@@ -157,6 +157,7 @@ static ErrCode load_page(LogCursor *c, uint32_t number, Error *err) {
     TRY(slide(c, page, err));
     arena_reset(c->page_arena);
     arena_reset(c->decoder->arena);
+    (void)log_shapes_begin(c->decoder->shapes);
     TRY(page_decode(str_slice(c->window, (size_t)(page->offset - c->window_offset), page->stored),
                     c->page_arena, &raw, &stored, err));
     if (stored != page->stored || raw.len != page->raw)

@@ -84,10 +84,11 @@ ErrCode log_head_decode(LogDecoder *d, Str bytes, uint32_t count, const LogPageR
     }
     *out = (LogView){
         .times_ns = times,
-        .lines = (read->columns & LOG_LINES) != 0 ? lines : NULL,
+        .lines = (read->columns & (LOG_LINES | LOG_PARTS)) != 0 ? lines : NULL,
         .metadata = (read->columns & LOG_METADATA) != 0 && any_metadata ? metadata : NULL,
         .lengths = (read->columns & LOG_LENGTHS) != 0 ? lengths : NULL,
         .count = n,
+        .exact = read->filter == NULL || read->filter->needle_count == 0,
     };
     return ERR_OK;
 }

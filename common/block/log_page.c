@@ -4,7 +4,7 @@
  * Nothing in a page is believed: counts are compared with what is there before they allocate or
  * index anything, and what columns add up to with what the index says.
  */
-#include "common/block/log_page.h"
+#include "common/block/log_shape.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,10 @@ LogDecoder *log_decoder_new(Budget *budget) {
     d->arena = arena_new(0, budget);
     d->shared_arena = arena_new(0, budget);
     d->zstd = ZSTD_createDCtx();
-    if (d->arena != NULL && d->shared_arena != NULL && d->zstd != NULL) {
+    d->shapes = log_shapes_new(budget);
+    d->judge = log_judge_new(budget);
+    if (d->arena != NULL && d->shared_arena != NULL && d->zstd != NULL && d->shapes != NULL &&
+        d->judge != NULL) {
         /* One page after another needs about as much. */
         arena_keep(d->arena, DECODER_KEEPS_BYTES);
         return d;
@@ -34,6 +37,8 @@ LogDecoder *log_decoder_new(Budget *budget) {
 void log_decoder_free(LogDecoder *d) {
     if (d == NULL) return;
     ZSTD_freeDCtx(d->zstd);
+    log_judge_free(d->judge);
+    log_shapes_free(d->shapes);
     arena_free(d->arena);
     arena_free(d->shared_arena);
     free(d);
@@ -220,44 +225,29 @@ static ErrCode take_times(LogDecoder *d, const LogPageColumns *page, const LogPa
 
 /* ---------- filters ---------- */
 
-/* Leaves the rows out whose templates can't hold what every line must. */
-static ErrCode pick_rows(LogDecoder *d, const LogText *text, const LogFilter *filter,
-                         LogPicked *picked, Error *err) {
-    bool *may = arena_alloc(d->arena, text->template_count + 1);
-    bool *one = arena_alloc(d->arena, text->template_count + 1);
-    bool all = true;
-    uint32_t *rows;
-    uint32_t n = 0;
-
-    if (may == NULL || one == NULL) return log_page_no_memory(err);
-    memset(may, 1, text->template_count + 1);
-    for (size_t i = 0; i < filter->needle_count; i++) {
-        log_text_match(text, &filter->needles[i], one);
-        for (uint32_t t = 0; t < text->template_count; t++) may[t] &= one[t];
-    }
-    for (uint32_t t = 0; t < text->template_count; t++) all &= may[t];
-    if (all) return ERR_OK;
-    rows = arena_alloc(d->arena, ((size_t)picked->count + 1) * sizeof *rows);
-    if (rows == NULL) return log_page_no_memory(err);
-    for (uint32_t i = 0; i < picked->count; i++) {
-        uint32_t row = log_picked_row(picked, i);
-
-        rows[n] = row;
-        n += may[log_text_template(text, row)];
-    }
-    picked->rows = rows;
-    picked->count = n;
-    return ERR_OK;
-}
-
 static bool line_has(Str line, const LogNeedle *needle) {
-    if (needle->fold_case) return true;
     for (size_t i = 0; i < needle->count; i++) {
         Str any = needle->any[i];
 
         if (any.len == 0 ||
             (line.len >= any.len && memmem(line.ptr, line.len, any.ptr, any.len) != NULL))
             return true;
+    }
+    return false;
+}
+
+static bool line_passes(Str line, const LogFilter *filter) {
+    for (size_t i = 0; i < filter->needle_count; i++) {
+        const LogNeedle *needle = &filter->needles[i];
+
+        if (!needle->fold_case && line_has(line, needle) == needle->negated) return false;
+    }
+    return true;
+}
+
+static bool folds(const LogFilter *filter) {
+    for (size_t i = 0; i < filter->needle_count; i++) {
+        if (filter->needles[i].fold_case) return true;
     }
     return false;
 }
@@ -270,48 +260,83 @@ static ErrCode pick_lines(LogDecoder *d, const LogFilter *filter, Str *lines, Lo
 
     if (rows == NULL) return log_page_no_memory(err);
     for (uint32_t i = 0; i < picked->count; i++) {
-        bool has = true;
-
-        for (size_t k = 0; has && k < filter->needle_count; k++)
-            has = line_has(lines[i], &filter->needles[k]);
         rows[n] = log_picked_row(picked, i);
         lines[n] = lines[i];
-        n += has;
+        n += line_passes(lines[i], filter);
     }
     picked->rows = rows;
     picked->count = n;
     return ERR_OK;
 }
 
+/* Lines that are kept as they are, not as templates. */
+static ErrCode take_plain(LogDecoder *d, const LogPageColumns *page, const LogPageRead *read,
+                          bool filtered, LogPicked *picked, LogView *view, Error *err) {
+    uint32_t *lengths = NULL;
+    Str *lines = NULL;
+
+    if (filtered || (read->columns & (LOG_LINES | LOG_PARTS)) != 0)
+        TRY(take_strings(d, page, LOG_COLUMN_LENGTHS, LOG_COLUMN_LINES, picked, &lines, err));
+    if (filtered) {
+        TRY(pick_lines(d, read->filter, lines, picked, err));
+        view->exact = !folds(read->filter);
+    }
+    if ((read->columns & LOG_LENGTHS) != 0) TRY(take_lengths(d, page, picked, &lengths, err));
+    view->lines = lines;
+    view->lengths = lengths;
+    return ERR_OK;
+}
+
+static ErrCode list_rows(LogDecoder *d, const LogPicked *picked, const uint32_t **out, Error *err) {
+    uint32_t *rows;
+
+    *out = picked->rows;
+    if (picked->rows != NULL) return ERR_OK;
+    *out = rows = arena_alloc(d->arena, ((size_t)picked->count + 1) * sizeof *rows);
+    if (rows == NULL) return log_page_no_memory(err);
+    for (uint32_t i = 0; i < picked->count; i++) rows[i] = picked->first + i;
+    return ERR_OK;
+}
+
+static ErrCode take_text(LogText *text, const LogPageRead *read, bool filtered, LogPicked *picked,
+                         LogView *view, Error *err) {
+    bool lines = (read->columns & (LOG_LINES | LOG_PARTS)) == LOG_LINES;
+    bool lengths = (read->columns & LOG_LENGTHS) != 0;
+    LogDecoder *d = text->decoder;
+    uint32_t *length_list = NULL;
+    Str *line_list = NULL;
+
+    if (filtered) TRY(log_text_pick(text, read->filter, picked, &view->exact, err));
+    /* Whoever asked looks at each line then. */
+    lines |= !view->exact && (read->columns & LOG_PARTS) == 0;
+    if ((read->columns & LOG_PARTS) != 0) {
+        view->text = text;
+        TRY(list_rows(d, picked, &view->rows, err));
+    }
+    if (lines) line_list = arena_alloc(d->arena, ((size_t)picked->count + 1) * sizeof *line_list);
+    if (lengths)
+        length_list = arena_alloc(d->arena, ((size_t)picked->count + 1) * sizeof *length_list);
+    if ((lines && line_list == NULL) || (lengths && length_list == NULL))
+        return log_page_no_memory(err);
+    if (lines || lengths) TRY(log_text_rows(text, picked, line_list, length_list, err));
+    view->lines = line_list;
+    view->lengths = length_list;
+    return ERR_OK;
+}
+
 static ErrCode take_lines(LogDecoder *d, const LogPageColumns *page, const LogPageRead *read,
                           const int64_t *times, LogPicked *picked, LogView *view, Error *err) {
     bool filtered = read->filter != NULL && read->filter->needle_count > 0, found = false;
-    bool lengths_too = (read->columns & LOG_LENGTHS) != 0;
-    uint32_t *lengths = NULL;
-    Str *lines = NULL;
-    LogText text = {0};
+    LogText *text;
 
-    if (!filtered && (read->columns & (LOG_LINES | LOG_LENGTHS)) == 0) return ERR_OK;
-    TRY(log_text_open(d, page, 0, &text, &found, err));
-    if (found && filtered) TRY(pick_rows(d, &text, read->filter, picked, err));
-    if ((read->columns & LOG_LINES) != 0) {
-        lines = arena_alloc(d->arena, ((size_t)picked->count + 1) * sizeof *lines);
-        if (lines == NULL) return log_page_no_memory(err);
-        if (found)
-            TRY(log_text_rows(&text, picked, times, read->first, lines, NULL, err));
-        else
-            TRY(take_strings(d, page, LOG_COLUMN_LENGTHS, LOG_COLUMN_LINES, picked, &lines, err));
-        if (filtered) TRY(pick_lines(d, read->filter, lines, picked, err));
-        view->lines = lines;
-    }
-    if (lengths_too && found) {
-        lengths = arena_alloc(d->arena, ((size_t)picked->count + 1) * sizeof *lengths);
-        if (lengths == NULL) return log_page_no_memory(err);
-        TRY(log_text_rows(&text, picked, times, read->first, NULL, lengths, err));
-    } else if (lengths_too) {
-        TRY(take_lengths(d, page, picked, &lengths, err));
-    }
-    view->lengths = lengths;
+    if (!filtered && (read->columns & (LOG_LINES | LOG_LENGTHS | LOG_PARTS)) == 0) return ERR_OK;
+    text = ARENA_NEW(d->arena, LogText);
+    if (text == NULL) return log_page_no_memory(err);
+    TRY(log_text_open(d, page, 0, times, read->first, text, &found, err));
+    if (found)
+        TRY(take_text(text, read, filtered, picked, view, err));
+    else
+        TRY(take_plain(d, page, read, filtered, picked, view, err));
     view->count = picked->count;
     return ERR_OK;
 }
@@ -323,11 +348,11 @@ static ErrCode take_metadata(LogDecoder *d, const LogPageColumns *page, const Lo
     bool found = false;
     LogText text = {0};
 
-    TRY(log_text_open(d, page, LOG_COLUMN_OF_METADATA, &text, &found, err));
+    TRY(log_text_open(d, page, LOG_COLUMN_OF_METADATA, times, read->first, &text, &found, err));
     if (found) {
         list = arena_alloc(d->arena, ((size_t)picked->count + 1) * sizeof *list);
         if (list == NULL) return log_page_no_memory(err);
-        TRY(log_text_rows(&text, picked, times, read->first, list, NULL, err));
+        TRY(log_text_rows(&text, picked, list, NULL, err));
     } else if (log_column_find(page, LOG_COLUMN_METADATA) != NULL) {
         TRY(take_strings(d, page, LOG_COLUMN_METADATA_LENGTHS, LOG_COLUMN_METADATA, picked, &list,
                          err));
@@ -349,7 +374,7 @@ static ErrCode pick_times(LogDecoder *d, const LogPageRead *read, const int64_t 
 
 ErrCode log_page_decode(LogDecoder *d, Str bytes, const LogPageRead *read, LogView *out,
                         Error *err) {
-    LogView view = {0};
+    LogView view = {.exact = true};
     int64_t *times = NULL;
     LogPicked picked = {0};
     LogPageColumns page = {0};

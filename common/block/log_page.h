@@ -92,6 +92,8 @@ static inline uint32_t log_picked_row(const LogPicked *p, uint32_t i) {
 struct LogDecoder {
     Arena *arena; /* of the page at hand */
     ZSTD_DCtx *zstd;
+    struct LogShapes *shapes; /* log_shape.h */
+    struct LogJudge *judge;   /* log_text_match.c */
     /* All of a page that small streams share, which come one after the other. */
     Arena *shared_arena;
     LogView shared;
@@ -132,37 +134,84 @@ MUST_USE ErrCode log_column_inflate(LogDecoder *decoder, const LogColumn *column
 MUST_USE ErrCode log_ints_take(LogDecoder *decoder, Reader *r, uint32_t rows, uint32_t first,
                                uint32_t count, int64_t **out, Error *err);
 
-/* ---------- templates: log_text_read.c ---------- */
+/* ---------- templates ---------- */
 
 typedef struct LogTemplate {
     Str text;
-    const uint8_t *slots; /* u16 column of each variable */
+    uint32_t first_slot; /* of its variables, in LogText.slots */
     uint32_t slot_count;
-    const struct LogTemplatePart *parts; /* made when it is used */
-    uint32_t part_count;
+    LogShape *shape; /* NULL: nobody asked yet; log_text_shape_of() */
+    bool has_marks;  /* constant text with LOG_MARK in it */
 } LogTemplate;
 
-typedef struct LogText {
+/* A variable of a template. */
+typedef struct LogSlot {
+    uint32_t at; /* of its mark, in the template's text */
+    uint16_t column;
+    uint8_t type;
+    uint8_t param;
+    uint8_t before; /* variables of the column in the template before this one */
+} LogSlot;
+
+/* A column of variables. */
+typedef struct LogVarData {
+    const LogColumn *column;
+    bool ready;
+    uint8_t type;
+    uint8_t param;
+    uint32_t count;
+    const int64_t *ints;   /* of integers */
+    const uint8_t *bytes;  /* of the others */
+    const uint32_t *start; /* of words: count + 1 */
+    const uint32_t
+        *before;          /* by row: variables of the column in rows before it; NULL: not counted */
+    const uint8_t **hits; /* by text of a filter: log_text_match.c */
+} LogVarData;
+
+struct LogText {
     LogDecoder *decoder;
+    Str all_text; /* of all templates, one behind the other */
     LogTemplate *templates;
     uint32_t template_count;
     uint32_t rows;
     const uint8_t *low; /* template of each row: low bytes, high bytes or NULL */
     const uint8_t *high;
-    struct LogVarData *vars;
+    LogVarData *vars;
     uint32_t var_count;
-} LogText;
+    uint32_t slot_count;
+    const LogSlot *slots;      /* of all templates */
+    const uint32_t *use_start; /* column c is used by uses[start[c], start[c + 1]) */
+    const uint32_t *uses;      /* template << 8 | which of its variables */
+    /* Of rows, from times_first on: clocks are less by those. */
+    const int64_t *times;
+    uint32_t times_first;
+};
 static inline uint32_t log_text_template(const LogText *text, uint32_t row) {
     return text->low[row] | (text->high == NULL ? 0u : (uint32_t)text->high[row] << 8);
 }
-
-/* `add` is 0 for lines, LOG_COLUMN_OF_METADATA. *found is false when there are no templates. */
+/* log_text_read.c: `add` is 0 for lines, LOG_COLUMN_OF_METADATA. *found is false when there are no
+ * templates. `times[row - times_first]` for rows that will be looked at. */
 MUST_USE ErrCode log_text_open(LogDecoder *decoder, const LogPageColumns *page, unsigned add,
-                               LogText *out, bool *found, Error *err);
-/* times[row - times_first] for each row picked. `lines` or `lengths` may be NULL. */
-MUST_USE ErrCode log_text_rows(LogText *text, const LogPicked *picked, const int64_t *times,
-                               uint32_t times_first, Str *lines, uint32_t *lengths, Error *err);
-/* Which templates a line with this needle may have: out[template_count]. */
-void log_text_match(const LogText *text, const LogNeedle *needle, bool *out);
+                               const int64_t *times, uint32_t times_first, LogText *out,
+                               bool *found, Error *err);
+/* The shape of a template, over pages. */
+MUST_USE ErrCode log_text_shape_of(LogText *text, LogTemplate *template, LogShape **out,
+                                   Error *err);
+/* Decodes a column and counts its variables: `before` of it may be asked then. */
+MUST_USE ErrCode log_text_need(LogText *text, uint32_t column, Error *err);
 MUST_USE ErrCode log_text_patterns(const LogText *text, uint32_t first, uint32_t count,
                                    Arena *arena, LogPattern **out, size_t *out_count, Error *err);
+
+/* log_text_lines.c: `lines` or `lengths` may be NULL. */
+MUST_USE ErrCode log_text_rows(LogText *text, const LogPicked *picked, Str *lines,
+                               uint32_t *lengths, Error *err);
+enum { LOG_VAR_TEXT_MAX = 256 };
+/* The bytes of variable i, at most LOG_VAR_TEXT_MAX of them; behind the last one. */
+char *log_var_put(char *out, const LogVarData *v, uint32_t i, int64_t time_ns);
+
+struct LogJudge *log_judge_new(Budget *budget); /* NULL: out of memory */
+void log_judge_free(struct LogJudge *judge);    /* NULL is fine */
+/* log_text_match.c: leaves rows out that don't pass the filter's needles. *exact: all that are left
+ * do. */
+MUST_USE ErrCode log_text_pick(LogText *text, const LogFilter *filter, LogPicked *picked,
+                               bool *exact, Error *err);

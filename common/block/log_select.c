@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/block/log_page.h"
+#include "common/block/log_shape.h"
 #include "common/block/log_stream.h"
 #include "common/block/match.h"
 #include "common/block/reader.h"
@@ -47,6 +47,7 @@ static unsigned filters_of(const LogFilter *filter) {
     unsigned what = 0;
 
     for (size_t i = 0; filter != NULL && i < filter->needle_count; i++) {
+        if (filter->needles[i].negated) continue;
         for (size_t k = 0; k < filter->needles[i].count; k++)
             log_keys_collect(filter->needles[i].any[k], keys);
     }
@@ -82,6 +83,7 @@ static ErrCode match_pages(Selecting *s, Arena *scratch, Error *err) {
     if (one == NULL || s->page_may == NULL) return no_memory(err);
     memset(s->page_may, 1, reader->page_count);
     for (size_t i = 0; i < filter->needle_count; i++) {
+        if (filter->needles[i].negated) continue;
         memset(one, 0, reader->page_count);
         for (size_t k = 0; k < filter->needles[i].count; k++)
             match_ids(reader, filter->needles[i].any[k], one);
@@ -300,9 +302,13 @@ static ErrCode load_shared(LogDecoder *d, const LogSource *source, uint32_t numb
 static ErrCode read_shared(LogDecoder *d, const LogSource *source, const LogPiece *piece,
                            const LogPageRead *read, LogView *out, Error *err) {
     uint32_t first = piece->first_row, end = first + piece->rows;
+    bool filtered = read->filter != NULL && read->filter->needle_count > 0;
+    unsigned columns = (read->columns & ~(unsigned)LOG_PARTS) | LOG_TIMES;
     const int64_t *times;
 
-    TRY(load_shared(d, source, piece->page, read->columns | LOG_TIMES, err));
+    /* Whoever asked looks at each line. */
+    if (filtered || (read->columns & LOG_PARTS) != 0) columns |= LOG_LINES;
+    TRY(load_shared(d, source, piece->page, columns, err));
     times = d->shared.times_ns;
     for (uint32_t i = first + 1; i < end; i++) {
         if (times[i] < times[i - 1])
@@ -316,6 +322,7 @@ static ErrCode read_shared(LogDecoder *d, const LogSource *source, const LogPiec
         .metadata = d->shared.metadata == NULL ? NULL : d->shared.metadata + first,
         .lengths = d->shared.lengths == NULL ? NULL : d->shared.lengths + first,
         .count = end - first,
+        .exact = !filtered,
     };
     return ERR_OK;
 }
@@ -350,6 +357,8 @@ ErrCode log_page_read(LogDecoder *d, const LogsSelection *selection, const LogPa
     LogPageRead read = {.filter = filter, .columns = columns, .min_ns = min_ns, .max_ns = max_ns};
 
     arena_reset(d->arena);
+    /* Lines that have no variables are the shapes' bytes. */
+    if (log_shapes_begin(d->shapes)) d->shared_columns = 0;
     if (page->kind == LOG_PAGE_HEAD)
         return log_head_decode(d, page->bytes, page->count, &read, out, err);
     return read_block_page(d, selection, page, &read, out, err);
@@ -366,11 +375,12 @@ ErrCode log_page_patterns(LogDecoder *d, const LogsSelection *selection, const L
     *out = NULL;
     *count = 0;
     arena_reset(d->arena);
+    if (log_shapes_begin(d->shapes)) d->shared_columns = 0;
     if (page->kind == LOG_PAGE_HEAD) return ERR_OK;
     TRY(check_page(selection, page, err));
     TRY(get_page(d, source, page->page, &bytes, err));
     TRY(log_page_open(d, bytes, source->reader.logs->page_rows[page->page], &columns, err));
-    TRY(log_text_open(d, &columns, 0, &text, &found, err));
+    TRY(log_text_open(d, &columns, 0, NULL, 0, &text, &found, err));
     if (!found) return ERR_OK;
     return log_text_patterns(&text, source->reader.logs->pieces[page->piece].first_row,
                              source->reader.logs->pieces[page->piece].rows, arena, out, count, err);

@@ -30,11 +30,12 @@ MUST_USE ErrCode block_logs_end(BlockWriter *writer, Error *err);
 
 /* ---------- what a reader may leave out ---------- */
 
-/* A line must contain one of these. */
+/* A line must contain one of these, or (negated) none of them. */
 typedef struct LogNeedle {
     const Str *any;
     size_t count;
-    bool fold_case; /* ASCII and Unicode simple folding don't matter */
+    bool fold_case; /* ASCII and Unicode simple folding don't matter; never with negated */
+    bool negated;
 } LogNeedle;
 
 /* An entry must have this structured metadata (a label `name` of the stream doesn't count here). */
@@ -107,6 +108,49 @@ MUST_USE ErrCode block_logs_select(const Block *block, const LogSelect *select, 
 MUST_USE ErrCode block_logs_labels(const Block *block, Str tenant, Str name, Arena *arena,
                                    BlockStats *stats, Str **out, size_t *count, Error *err);
 
+/* ---------- lines in parts ---------- */
+
+typedef enum LogPartKind {
+    LOG_PART_TEXT,
+    LOG_PART_NUMBER, /* digits, maybe a point and more digits */
+    LOG_PART_WORD,   /* one or more letters, digits and `.:,-` */
+} LogPartKind;
+
+typedef struct LogShapePart {
+    Str text;      /* of LOG_PART_TEXT; it lives as long as the shape */
+    uint8_t kind;  /* LogPartKind */
+    uint16_t slot; /* which variable of the line */
+} LogShapePart;
+
+/* Lines of one shape have the same constant text, and variables of the same kinds between. Shapes
+ * are the decoder's and come back from page to page; they live as long as the LogView at least. */
+typedef struct LogShape {
+    const LogShapePart *parts;
+    uint32_t part_count;
+    uint32_t slot_count;
+    const uint8_t *slot_types; /* of each variable, type and parameter: the decoder's */
+    /* A reader's note, valid while the stamp is the reader's own. */
+    uint64_t note_stamp;
+    const void *note;
+    struct LogVerdict *verdict; /* the decoder's */
+} LogShape;
+
+/* A run of parts, with bytes left out at its ends where these are constant text. */
+typedef struct LogSpan {
+    uint32_t first; /* parts [first, end) */
+    uint32_t end;
+    uint32_t skip; /* bytes at the beginning of the first */
+    uint32_t cut;  /* bytes at the end of the last */
+} LogSpan;
+
+/* A decoded page whose lines are not put together. */
+typedef struct LogText LogText;
+/* `row` is one of LogView.rows. The text is put together in `arena`. ERR_CORRUPT, ERR_LIMIT. */
+MUST_USE ErrCode log_text_span(LogText *text, uint32_t row, const LogSpan *span, Arena *arena,
+                               Str *out, Error *err);
+MUST_USE ErrCode log_text_line(LogText *text, uint32_t row, Arena *arena, Str *out, Error *err);
+MUST_USE ErrCode log_text_shape(LogText *text, uint32_t row, LogShape **out, Error *err);
+
 /* ---------- decoding ---------- */
 
 typedef enum LogColumns {
@@ -114,14 +158,18 @@ typedef enum LogColumns {
     LOG_LINES = 1 << 1,
     LOG_METADATA = 1 << 2,
     LOG_LENGTHS = 1 << 3, /* of lines, without the lines */
+    LOG_PARTS = 1 << 4,   /* instead of LOG_LINES where the page has templates */
 } LogColumns;
 
 typedef struct LogView {
     const int64_t *times_ns;
-    const Str *lines;        /* NULL unless asked for */
+    const Str *lines;        /* NULL unless asked for; without `exact` they are there */
     const Str *metadata;     /* canonical bytes; NULL unless asked for, or when no entry has any */
     const uint32_t *lengths; /* NULL unless asked for */
+    LogText *text;           /* with LOG_PARTS, instead of lines; or NULL */
+    const uint32_t *rows;    /* with `text`, of each entry */
     size_t count;
+    bool exact; /* all needles of the filter hold of each entry */
 } LogView;
 
 /* One thread's memory for decoded pages. */

@@ -249,7 +249,10 @@ static ErrCode turn_around(StreamScratch *scratch, LogView *view, Error *err) {
         if (metadata != NULL) metadata[i] = view->metadata[from];
         if (lengths != NULL) lengths[i] = view->lengths[from];
     }
-    *view = (LogView){times, lines, metadata, lengths, count};
+    view->times_ns = times;
+    view->lines = lines;
+    view->metadata = metadata;
+    view->lengths = lengths;
     return ERR_OK;
 }
 
@@ -273,6 +276,7 @@ static ErrCode next_direct(StreamReader *reader, StreamBatch *out, Error *err) {
     out->times = view.times_ns;
     out->lines = view.lines;
     out->lengths = view.lengths;
+    out->needles_done = view.exact;
     return put_metadata(scratch, view.metadata, view.count, out, err);
 }
 

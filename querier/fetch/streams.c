@@ -436,7 +436,6 @@ static ErrCode add_units(QueryContext *query, UnitList *list, uint32_t index, St
     return ERR_OK;
 }
 
-/* Needles that must be there; ones that must not be are the pipeline's business. */
 static ErrCode line_filter(QueryContext *query, const StreamSelect *request, LogFilter *out,
                            Error *err) {
     LogNeedle *needles = ARENA_ARRAY(query->arena, LogNeedle, request->needle_count);
@@ -446,8 +445,8 @@ static ErrCode line_filter(QueryContext *query, const StreamSelect *request, Log
     for (size_t n = 0; n < request->needle_count; n++) {
         const StreamNeedle *needle = &request->needles[n];
 
-        if (!needle->negated)
-            needles[out->needle_count++] = (LogNeedle){needle->any, needle->count, needle->fold};
+        needles[out->needle_count++] =
+            (LogNeedle){needle->any, needle->count, needle->fold, needle->negated};
     }
     return ERR_OK;
 }
@@ -455,7 +454,7 @@ static ErrCode line_filter(QueryContext *query, const StreamSelect *request, Log
 static unsigned wanted_columns(const StreamSelect *request) {
     unsigned columns = LOG_TIMES;
 
-    if ((request->need & STREAM_NEED_LINES) != 0 || request->needle_count > 0) columns |= LOG_LINES;
+    if ((request->need & STREAM_NEED_LINES) != 0) columns |= LOG_LINES;
     if ((request->need & STREAM_NEED_LENGTHS) != 0) columns |= LOG_LENGTHS;
     if ((request->need & STREAM_NEED_METADATA) != 0) columns |= LOG_METADATA;
     return columns;

@@ -24,10 +24,19 @@
 enum { MEMORY_MAX = 64 << 20, LINES_MAX = 4096, ALL_COLUMNS = 15 };
 
 static void touch(const LogView *view) {
+    CLEANUP(arena_free) Arena *arena = arena_new(MEMORY_MAX, NULL);
     uint64_t sum = 0;
 
     for (size_t i = 0; i < view->count; i++) {
+        LogShape *shape;
+        Error err;
+        Str line;
+
         sum += (uint64_t)view->times_ns[i];
+        if (view->text != NULL &&
+            log_text_shape(view->text, view->rows[i], &shape, &err) == ERR_OK &&
+            log_text_line(view->text, view->rows[i], arena, &line, &err) == ERR_OK && line.len > 0)
+            sum += (uint8_t)line.ptr[line.len - 1];
         if (view->lines != NULL && view->lengths != NULL)
             CHECK(view->lines[i].len == view->lengths[i]);
         if (view->lines != NULL && view->lines[i].len > 0)
@@ -40,8 +49,9 @@ static void touch(const LogView *view) {
 
 static void read_page(LogDecoder *decoder, Str page) {
     const Str any[2] = {STR("error"), STR("1.5")};
-    const LogNeedle needle = {any, 2, true};
-    const LogFilter filter = {.needles = &needle, .needle_count = 1};
+    const LogNeedle needles[] = {{.any = any, .count = 2, .fold_case = true},
+                                 {.any = any, .count = 2}};
+    LogFilter filter = {.needle_count = 1};
     Reader r = reader_of(page);
     LogPageRead read = {.columns = ALL_COLUMNS, .max_ns = INT64_MAX, .min_ns = INT64_MIN};
     LogView view = {0};
@@ -49,9 +59,11 @@ static void read_page(LogDecoder *decoder, Str page) {
 
     read.rows = (uint32_t)reader_varint(&r);
     page = (Str){(const char *)r.at, reader_left(&r)};
-    for (int round = 0; round < 3; round++) {
+    for (int round = 0; round < 4; round++) {
         read.any_order = round != 1;
-        read.filter = round == 2 ? &filter : NULL;
+        read.filter = round >= 2 ? &filter : NULL;
+        filter.needles = &needles[round % 2];
+        if (round == 3) read.columns |= LOG_PARTS;
         read.first = round == 1 ? read.rows / 3 : 0;
         read.count = read.rows - read.first;
         arena_reset(decoder->arena);
@@ -101,6 +113,32 @@ static void check_keys(Str line) {
     }
 }
 
+/* As many entries come through a filter as lines hold its text. */
+static void check_filter(LogDecoder *decoder, Str page, const LogRows *rows) {
+    Str text = str_slice(rows->lines[0], rows->lines[0].len / 3, 1 + rows->lines[0].len / 4);
+    LogNeedle needle = {.any = &text, .count = 1, .negated = rows->count % 2 == 0};
+    LogFilter filter = {.needles = &needle, .needle_count = 1};
+    LogPageRead read = {.rows = (uint32_t)rows->count,
+                        .count = (uint32_t)rows->count,
+                        .columns = LOG_TIMES,
+                        .filter = &filter,
+                        .any_order = true};
+    LogView view = {0};
+    size_t wanted = 0;
+    Error err;
+
+    for (size_t i = 0; i < rows->count; i++) {
+        Str line = rows->lines[i];
+
+        wanted += (text.len == 0 || (line.len >= text.len &&
+                                     memmem(line.ptr, line.len, text.ptr, text.len) != NULL)) !=
+                  needle.negated;
+    }
+    arena_reset(decoder->arena);
+    CHECK(log_page_decode(decoder, page, &read, &view, &err) == ERR_OK);
+    CHECK(view.exact && view.count == wanted);
+}
+
 static void round_trip(LogDecoder *decoder, Str text) {
     static Str lines[LINES_MAX];
     static int64_t times[LINES_MAX];
@@ -127,6 +165,7 @@ static void round_trip(LogDecoder *decoder, Str text) {
         CHECK(str_equal(view.lines[i], lines[i]));
         CHECK(view.metadata == NULL ? lines[i].len == 0 : str_equal(view.metadata[i], lines[i]));
     }
+    check_filter(decoder, buf_str(&page), &rows);
     buf_done(&page);
     log_encoder_free(encoder);
 }

@@ -306,7 +306,7 @@ static void a_heads_page_is_put_in_order_of_time(void **state) {
 /* What a filter lets through of one stream: all rows that hold the needle, in order. */
 static void check_needle(Opened *o, const LogsModel *m, Str needle, bool fold_case,
                          Str looked_for) {
-    LogNeedle one = {&looked_for, 1, fold_case};
+    LogNeedle one = {.any = &looked_for, .count = 1, .fold_case = fold_case};
     LogFilter filter = {.needles = &one, .needle_count = 1};
     LogsSelection selection = select_all(o, &filter, INT64_MIN, INT64_MAX);
     size_t wanted = 0, got = 0;
@@ -384,7 +384,7 @@ static void an_id_that_is_nowhere_needs_no_page(void **state) {
     open_object(&o, buf_str(&m.object));
     for (size_t i = 0; i < ARRAY_LEN(IDS); i++) {
         Str id = str_of(IDS[i]);
-        LogNeedle one = {&id, 1, false};
+        LogNeedle one = {.any = &id, .count = 1};
         LogFilter filter = {.needles = &one, .needle_count = 1};
         LogsSelection selection = select_all(&o, &filter, INT64_MIN, INT64_MAX);
 
@@ -424,7 +424,7 @@ static void patterns_are_templates_with_counts(void **state) {
 
 static void read_hostile(LogDecoder *decoder, Str page, uint32_t rows) {
     static const Str ANY = STR_INIT("error");
-    const LogNeedle one = {&ANY, 1, false};
+    const LogNeedle one = {.any = &ANY, .count = 1};
     const LogFilter filter = {.needles = &one, .needle_count = 1};
     LogPageRead read = {.rows = rows, .count = rows, .columns = ALL_COLUMNS, .any_order = true};
     LogView view = {0};
