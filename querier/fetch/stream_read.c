@@ -154,8 +154,11 @@ static ErrCode cut(StreamScratch *scratch, const PageCuts *cuts, Arena *arena, L
         if (view->lengths != NULL) lengths[used] = view->lengths[i];
         used++;
     }
-    *view = (LogView){times, lines, view->metadata == NULL ? NULL : metadata,
-                      view->lengths == NULL ? NULL : lengths, kept};
+    view->times_ns = times;
+    view->lines = lines;
+    if (view->metadata != NULL) view->metadata = metadata;
+    if (view->lengths != NULL) view->lengths = lengths;
+    view->count = kept;
     return ERR_OK;
 }
 
@@ -166,7 +169,7 @@ static ErrCode decode(StreamReader *reader, const PageRef *ref, unsigned columns
     StreamStats *stats = reader->fetched->stats;
 
     TRY(query_check(reader->scratch->query, err));
-    if (ref->cuts != NULL) columns |= LOG_LINES | LOG_METADATA;
+    if (ref->cuts != NULL) columns = (columns & ~(unsigned)LOG_PARTS) | LOG_LINES | LOG_METADATA;
     TRY(log_page_read(decoder, ref->selection, ref->page, &unit->filter, columns, unit->min_ns,
                       unit->max_ns, out, err));
     if (ref->cuts != NULL) TRY(cut(reader->scratch, ref->cuts, arena, out, err));
