@@ -18,6 +18,7 @@ enum {
     CHECKPOINT_AT_DELTAS = 32,
     CACHE_BYTES_MAX = 16 << 20,
     NEAR_BYTES_MAX = 256 << 20,
+    NEAR_PARTS_MIN = 4, /* a segment with fewer is read in parts, once each */
     AVOID_MAX = 64,
     LATE_MAX = 16,
 };
@@ -199,9 +200,16 @@ static ErrCode run_jobs(Compactor *compactor, Work *work, Error *err) {
         .snapshot = work->snapshot,
     };
     if (plan->kind == PLAN_SPLIT) {
-        if (near == NULL) return out_of_memory(err);
-        TRY(near_store(compactor->options.store, plan->replaced, plan->replaced_count,
-                       compactor->near_bytes_max, near, &work->io.from, err));
+        const ManifestEntry **shared =
+            ARENA_ARRAY(near, const ManifestEntry *, plan->replaced_count);
+        size_t count = 0;
+
+        if (near == NULL || shared == NULL) return out_of_memory(err);
+        for (size_t i = 0; i < plan->replaced_count; i++)
+            if (plan->replaced[i]->part_count >= NEAR_PARTS_MIN)
+                shared[count++] = plan->replaced[i];
+        TRY(near_store(compactor->options.store, shared, count, compactor->near_bytes_max, near,
+                       &work->io.from, err));
         work->io.cache = cache = block_cache_new(work->io.from, &compactor->cache_budget);
         if (cache == NULL) return out_of_memory(err);
     }

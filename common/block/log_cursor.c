@@ -6,10 +6,9 @@
  */
 #include <string.h>
 
+#include "common/block/log_filter.h"
 #include "common/block/log_shape.h"
 #include "common/block/reader.h"
-
-enum { WINDOW_BYTES = 4 << 20 };
 
 struct LogCursor {
     Store *store;
@@ -20,6 +19,7 @@ struct LogCursor {
     Arena *window_arena;
     Str window; /* bytes of the object that were read ahead */
     uint64_t window_offset;
+    size_t window_bytes;
     Arena *page_arena;
     LogDecoder *decoder;
     LogView page; /* all entries of page_number, while page.count > 0 */
@@ -28,6 +28,7 @@ struct LogCursor {
     Dictionary dictionary;
     SeriesIndex series;
     LogIndex logs;
+    LogFilters filters[LOG_ID_KINDS];
     uint32_t group; /* of the next stream */
     uint32_t next;  /* the next stream */
     uint32_t piece; /* the next piece of the stream at hand */
@@ -55,32 +56,65 @@ static void release(void *what) {
 
 /* ---------- opening ---------- */
 
-static ErrCode read_section(LogCursor *c, const ContainerPart *part, SectionKind kind, Arena *arena,
-                            Str *raw, Error *err) {
-    CLEANUP(arena_free) Arena *scratch = arena_new(0, arena_budget(c->arena));
-    const Section *section = container_find_section(part, kind);
+/* All that is read when a cursor opens lies together, behind the pages. */
+typedef struct IndexBytes {
+    uint64_t offset;
     Str bytes;
+} IndexBytes;
 
-    if (scratch == NULL) return no_memory(err);
+static ErrCode read_index(LogCursor *c, const ContainerPart *part, Arena *arena, IndexBytes *out,
+                          Error *err) {
+    uint64_t first = UINT64_MAX, end = 0;
+
+    for (uint32_t i = 0; i < part->section_count; i++) {
+        const Section *section = &part->sections[i];
+
+        if (section->kind == SECTION_LOGS_DATA) continue;
+        first = MIN(first, section->offset);
+        end = MAX(end, section->offset + section->length);
+    }
+    if (first >= end) return error_set(err, ERR_CORRUPT, "logs without an index");
+    out->offset = first;
+    return object_read(c->store, c->key, first, end - first, arena, NULL, &out->bytes, err);
+}
+
+static ErrCode read_section(const IndexBytes *index, const ContainerPart *part, SectionKind kind,
+                            Arena *arena, Str *raw, Error *err) {
+    const Section *section = container_find_section(part, kind);
+
     TRY(section_check(section, err));
-    TRY(object_read(c->store, c->key, section->offset, section->length, scratch, NULL, &bytes,
-                    err));
-    return blob_decode(bytes, section, arena, raw, err);
+    return blob_decode(
+        str_slice(index->bytes, (size_t)(section->offset - index->offset), section->length),
+        section, arena, raw, err);
+}
+
+/* An object may be without. */
+static ErrCode load_filters(LogCursor *c, const IndexBytes *index, const ContainerPart *part,
+                            SectionKind kind, LogFilters *out, Error *err) {
+    Str raw;
+
+    if (container_find_section(part, kind) == NULL) return ERR_OK;
+    TRY(read_section(index, part, kind, c->index, &raw, err));
+    return log_filters_decode(raw, c->index, out, err);
 }
 
 static ErrCode load_index(LogCursor *c, const ContainerPart *part, Error *err) {
     CLEANUP(arena_free) Arena *scratch = arena_new(0, arena_budget(c->arena));
+    IndexBytes index;
     Str raw;
 
     if (scratch == NULL) return no_memory(err);
+    TRY(read_index(c, part, scratch, &index, err));
     c->data = container_find_section(part, SECTION_LOGS_DATA);
     TRY(section_check(c->data, err));
-    TRY(read_section(c, part, SECTION_LOGS_DICTIONARY, scratch, &raw, err));
+    TRY(read_section(&index, part, SECTION_LOGS_DICTIONARY, scratch, &raw, err));
     TRY(dictionary_decode(raw, c->index, &c->dictionary, err));
-    TRY(read_section(c, part, SECTION_LOGS_SERIES, c->index, &raw, err));
+    TRY(read_section(&index, part, SECTION_LOGS_SERIES, c->index, &raw, err));
     TRY(series_index_decode(raw, &c->dictionary, false, c->index, &c->series, err));
-    TRY(read_section(c, part, SECTION_LOGS_PAGES, scratch, &raw, err));
+    TRY(read_section(&index, part, SECTION_LOGS_PAGES, scratch, &raw, err));
     TRY(log_index_decode(raw, c->data->offset, c->data->length, c->index, &c->logs, err));
+    TRY(load_filters(c, &index, part, SECTION_LOGS_UUIDS, &c->filters[LOG_ID_UUID], err));
+    TRY(load_filters(c, &index, part, SECTION_LOGS_HEX, &c->filters[LOG_ID_HEX], err));
     if (c->series.series_count != c->logs.stream_count)
         return error_set(err, ERR_CORRUPT, "%u streams have labels, %u have pages",
                          c->series.series_count, c->logs.stream_count);
@@ -100,13 +134,14 @@ static ErrCode open_part(LogCursor *c, uint64_t size, Str tenant, Error *err) {
     return part == NULL ? ERR_OK : load_index(c, part, err);
 }
 
-ErrCode log_cursor_open(Store *store, Str key, uint64_t size, Str tenant, Arena *arena,
-                        LogCursor **out, Error *err) {
+ErrCode log_cursor_open(Store *store, Str key, uint64_t size, Str tenant, size_t window_bytes,
+                        Arena *arena, LogCursor **out, Error *err) {
     LogCursor *c = ARENA_NEW(arena, LogCursor);
     Budget *budget = arena == NULL ? NULL : arena_budget(arena);
 
     if (c == NULL || !arena_on_free(arena, release, c)) return no_memory(err);
     c->store = store;
+    c->window_bytes = window_bytes;
     c->arena = arena;
     c->index = arena_new(0, budget);
     c->labels = arena_new(0, budget);
@@ -128,7 +163,7 @@ ErrCode log_cursor_open(Store *store, Str key, uint64_t size, Str tenant, Arena 
 /* Moves the window so that it begins with the page and, room permitting, holds those behind it. */
 static ErrCode slide(LogCursor *c, const DataPage *page, Error *err) {
     uint64_t left = c->data->offset + c->data->length - page->offset;
-    uint64_t length = MIN(left, MAX((uint64_t)WINDOW_BYTES, (uint64_t)page->stored));
+    uint64_t length = MIN(left, MAX((uint64_t)c->window_bytes, (uint64_t)page->stored));
 
     if (page->offset >= c->window_offset &&
         page->offset + page->stored <= c->window_offset + c->window.len)
@@ -141,28 +176,35 @@ static ErrCode slide(LogCursor *c, const DataPage *page, Error *err) {
     return ERR_OK;
 }
 
-static ErrCode load_page(LogCursor *c, uint32_t number, Error *err) {
+/* The page's bytes, checked, in c->page_arena. */
+static ErrCode read_page(LogCursor *c, uint32_t number, Str *out, Error *err) {
     const DataPage *page = &c->logs.pages[number];
+    size_t stored;
+
+    c->page.count = 0;
+    TRY(slide(c, page, err));
+    arena_reset(c->page_arena);
+    TRY(page_decode(str_slice(c->window, (size_t)(page->offset - c->window_offset), page->stored),
+                    c->page_arena, out, &stored, err));
+    if (stored != page->stored || out->len != page->raw)
+        return error_set(err, ERR_CORRUPT, "page at %llu is not what the index says",
+                         (unsigned long long)page->offset);
+    return ERR_OK;
+}
+
+static ErrCode load_page(LogCursor *c, uint32_t number, Error *err) {
     LogPageRead read = {
         .rows = c->logs.page_rows[number],
         .count = c->logs.page_rows[number],
         .columns = LOG_LINES | LOG_METADATA,
         .any_order = true,
     };
-    size_t stored;
     Str raw;
 
     if (c->page.count > 0 && c->page_number == number) return ERR_OK;
-    c->page.count = 0;
-    TRY(slide(c, page, err));
-    arena_reset(c->page_arena);
+    TRY(read_page(c, number, &raw, err));
     arena_reset(c->decoder->arena);
     (void)log_shapes_begin(c->decoder->shapes);
-    TRY(page_decode(str_slice(c->window, (size_t)(page->offset - c->window_offset), page->stored),
-                    c->page_arena, &raw, &stored, err));
-    if (stored != page->stored || raw.len != page->raw)
-        return error_set(err, ERR_CORRUPT, "page at %llu is not what the index says",
-                         (unsigned long long)page->offset);
     TRY(log_page_decode(c->decoder, raw, &read, &c->page, err));
     c->page_number = number;
     return ERR_OK;
@@ -220,4 +262,45 @@ ErrCode log_cursor_rows(LogCursor *c, LogRows *rows, bool *more, Error *err) {
     if (take_piece(c, rows, err) != ERR_OK)
         return error_wrap(err, "block " STR_FMT, STR_ARG(c->key));
     return ERR_OK;
+}
+
+/* ---------- pages as they are ---------- */
+
+static Str filter_of(const LogFilters *filters, uint32_t page) {
+    if (page >= filters->page_count) return (Str){"", 0};
+    return (Str){(const char *)filters->bits + filters->start[page],
+                 (size_t)(filters->start[page + 1] - filters->start[page])};
+}
+
+bool log_cursor_peek(const LogCursor *c, LogWholePage *out, bool *whole) {
+    const LogPiece *piece;
+
+    if (c->piece == c->piece_end) return false;
+    piece = &c->logs.pieces[c->piece];
+    *out = (LogWholePage){.min_ns = piece->min_ns,
+                          .max_ns = piece->max_ns,
+                          .count = piece->rows,
+                          .raw_bytes = piece->raw_bytes};
+    /* Without filters of the page, those of what is passed on would say that it holds no ids. */
+    *whole = piece->rows == c->logs.page_rows[piece->page] &&
+             piece->page < c->filters[LOG_ID_UUID].page_count &&
+             piece->page < c->filters[LOG_ID_HEX].page_count;
+    return true;
+}
+
+ErrCode log_cursor_page(LogCursor *c, LogWholePage *out, Error *err) {
+    uint32_t page = c->logs.pieces[c->piece].page;
+    bool whole;
+
+    if (!log_cursor_peek(c, out, &whole) || !whole)
+        return error_set(err, ERR_INTERNAL, "a page that isn't one stream's alone");
+    if (read_page(c, page, &out->bytes, err) != ERR_OK)
+        return error_wrap(err, "block " STR_FMT, STR_ARG(c->key));
+    for (int i = 0; i < LOG_ID_KINDS; i++) out->filters[i] = filter_of(&c->filters[i], page);
+    c->piece++;
+    return ERR_OK;
+}
+
+void log_cursor_skip(LogCursor *c) {
+    if (c->piece < c->piece_end) c->piece++;
 }

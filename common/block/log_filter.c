@@ -186,6 +186,13 @@ bool log_filter_add(LogFilterBuilder *b, LogKeys *keys) {
     return !buf_failed(&b->lengths);
 }
 
+bool log_filter_copy(LogFilterBuilder *b, Str bits) {
+    buf_append_varint(&b->lengths, bits.len);
+    buf_append_str(&b->bits, bits);
+    b->pages++;
+    return !buf_failed(&b->lengths) && !buf_failed(&b->bits);
+}
+
 void log_filters_build(const LogFilterBuilder *b, Buf *out) {
     buf_append_varint(out, b->pages);
     buf_append_str(out, buf_str(&b->lengths));

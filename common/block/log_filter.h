@@ -32,6 +32,8 @@ typedef struct LogFilterBuilder {
 } LogFilterBuilder;
 /* One page's filter of these keys, which are emptied. False: out of memory. */
 MUST_USE bool log_filter_add(LogFilterBuilder *builder, LogKeys *keys);
+/* A page's filter as it was built before; empty: the page holds no such id. */
+MUST_USE bool log_filter_copy(LogFilterBuilder *builder, Str bits);
 void log_filters_build(const LogFilterBuilder *builder, Buf *out);
 
 typedef struct LogFilters {

@@ -103,22 +103,26 @@ static LogRows rows_view(const Rows *rows) {
 
 /* ---------- pages ---------- */
 
-/* Notes that the stream at hand has what `rows` hold as a piece of the next page. */
-static bool add_piece(BlockWriter *w, const Rows *rows) {
+/* Notes that the stream at hand has this piece in the next page. */
+static bool note_piece(BlockWriter *w, const LogPiece *piece) {
     LogIndexBuilder *b = &w->logs->index;
     LogPiece *grown =
         index_room(w->index, b->pieces, b->piece_count, 1, &b->piece_capacity, sizeof *grown);
 
     if (grown == NULL || b->piece_count >= UINT32_MAX - 1) return false;
     b->pieces = grown;
-    b->pieces[b->piece_count++] = (LogPiece){
-        .min_ns = rows->times[0],
-        .max_ns = rows->times[rows->count - 1],
-        .rows = (uint32_t)rows->count,
-        .raw_bytes = (uint32_t)rows->raw_bytes,
-    };
+    b->pieces[b->piece_count++] = *piece;
     b->per_stream[b->stream_count - 1]++;
     return true;
+}
+
+static bool add_piece(BlockWriter *w, const Rows *rows) {
+    return note_piece(w, &(LogPiece){
+                             .min_ns = rows->times[0],
+                             .max_ns = rows->times[rows->count - 1],
+                             .rows = (uint32_t)rows->count,
+                             .raw_bytes = (uint32_t)rows->raw_bytes,
+                         });
 }
 
 /* What ids the page holds. */
@@ -235,14 +239,39 @@ static int64_t floor_ms(int64_t ns) {
     return ns / 1000000 - (ns % 1000000 < 0);
 }
 
+static size_t row_weight(const LogRows *rows, size_t i) {
+    return LOG_ROW_BYTES + rows->lines[i].len +
+           (rows->metadata == NULL ? 0 : rows->metadata[i].len);
+}
+
+/* A page is full at `enough`, and nothing is added that would make it more than `most`. */
+typedef struct PageWeight {
+    size_t enough;
+    size_t most;
+} PageWeight;
+
+/* A few rows are added up to what is full. Many are spread over pages of about one size, a little
+ * larger than that if need be: what would be left of them would be small, and small pages are
+ * merged again and again. */
+static PageWeight page_weight(const Rows *own, const LogRows *rows) {
+    size_t weight = 0, pages;
+
+    for (size_t i = 0; i < rows->count; i++) weight += row_weight(rows, i);
+    if (weight < OWN_PAGE_BYTES_MIN) return (PageWeight){LOG_PAGE_RAW_BYTES, LOG_PAGE_RAW_BYTES};
+    weight += rows_weight(own);
+    pages = (weight + LOG_PAGE_RAW_BYTES - LOG_WHOLE_WEIGHT_MIN - 1) / LOG_PAGE_RAW_BYTES;
+    return (PageWeight){weight / MAX(pages, (size_t)1), LOG_PAGE_RAW_BYTES + LOG_WHOLE_WEIGHT_MIN};
+}
+
 /* How many of the rows at `first` fit into the page at hand; at least one when it is empty. */
-static size_t fitting(const Rows *own, const LogRows *rows, size_t first) {
+static size_t fitting(const Rows *own, const LogRows *rows, size_t first, PageWeight page) {
     size_t weight = rows_weight(own), n = 0;
 
     for (size_t i = first; i < rows->count; i++, n++) {
-        weight += LOG_ROW_BYTES + rows->lines[i].len +
-                  (rows->metadata == NULL ? 0 : rows->metadata[i].len);
-        if (weight > LOG_PAGE_RAW_BYTES && own->count + n > 0) break;
+        size_t more = row_weight(rows, i);
+
+        if ((weight >= page.enough || weight + more > page.most) && own->count + n > 0) break;
+        weight += more;
     }
     return n;
 }
@@ -261,26 +290,74 @@ static ErrCode check_rows(const BlockWriter *w, const LogRows *rows, Error *err)
     return ERR_OK;
 }
 
+static void note_rows(BlockWriter *w, int64_t first_ns, int64_t last_ns, size_t count) {
+    w->logs->any_rows = true;
+    w->logs->last_ns = last_ns;
+    w->part.items += count;
+    w->part.min_ms = MIN(w->part.min_ms, floor_ms(first_ns));
+    w->part.max_ms = MAX(w->part.max_ms, floor_ms(last_ns) + (last_ns % 1000000 != 0));
+}
+
 ErrCode block_logs_rows(BlockWriter *w, const LogRows *rows, Error *err) {
     LogWriter *l = w->logs;
+    PageWeight page;
 
     if (!w->open || w->signal != SIGNAL_LOGS || !w->any_series)
         return error_set(err, ERR_INVALID, "entries of no stream");
     if (rows->count == 0) return ERR_OK;
     TRY(check_rows(w, rows, err));
+    page = page_weight(&l->own, rows);
     for (size_t first = 0, n; first < rows->count; first += n) {
-        n = fitting(&l->own, rows, first);
+        n = fitting(&l->own, rows, first, page);
         if (n == 0) {
             TRY(flush_own(w, err));
             continue;
         }
         if (!rows_add(&l->own, rows, first, n)) return writer_no_memory(err);
     }
-    l->any_rows = true;
-    l->last_ns = rows->times_ns[rows->count - 1];
-    w->part.items += rows->count;
-    w->part.min_ms = MIN(w->part.min_ms, floor_ms(rows->times_ns[0]));
-    w->part.max_ms = MAX(w->part.max_ms, floor_ms(l->last_ns) + (l->last_ns % 1000000 != 0));
+    note_rows(w, rows->times_ns[0], rows->times_ns[rows->count - 1], rows->count);
+    return ERR_OK;
+}
+
+/* ---------- pages as they are ---------- */
+
+size_t block_logs_pending(const BlockWriter *w) {
+    return rows_weight(&w->logs->own);
+}
+
+static ErrCode check_page(const BlockWriter *w, const LogWholePage *page, Error *err) {
+    if (!w->open || w->signal != SIGNAL_LOGS || !w->any_series)
+        return error_set(err, ERR_INVALID, "a page of no stream");
+    if (page->count == 0 || page->max_ns < page->min_ns || page->bytes.len > PAGE_RAW_MAX)
+        return error_set(err, ERR_INVALID, "a page that can't be");
+    if (w->logs->any_rows && page->min_ns < w->logs->last_ns)
+        return error_set(err, ERR_INVALID, "pages of a stream are not in order of time");
+    return ERR_OK;
+}
+
+ErrCode block_logs_page(BlockWriter *w, const LogWholePage *page, Error *err) {
+    LogWriter *l = w->logs;
+    LogIndexBuilder *b = &l->index;
+    struct BuiltLogPage *grown;
+    uint32_t stored;
+
+    TRY(check_page(w, page, err));
+    TRY(flush_own(w, err));
+    TRY(flush_shared(w, err)); /* pieces are in order */
+    if (!note_piece(w, &(LogPiece){.min_ns = page->min_ns,
+                                   .max_ns = page->max_ns,
+                                   .rows = page->count,
+                                   .raw_bytes = page->raw_bytes}))
+        return writer_no_memory(err);
+    grown = index_room(w->index, b->pages, b->page_count, 1, &b->page_capacity, sizeof *grown);
+    if (grown == NULL) return writer_no_memory(err);
+    b->pages = grown;
+    for (int i = 0; i < LOG_ID_KINDS; i++)
+        if (!log_filter_copy(&l->filters[i], page->filters[i])) return writer_no_memory(err);
+    TRY(container_page(w->container, page->bytes, PAGE_PLAIN, &stored, err));
+    b->pages[b->page_count++] = (struct BuiltLogPage){stored, (uint32_t)page->bytes.len, 1};
+    l->raw_total += page->bytes.len;
+    note_rows(w, page->min_ns, page->max_ns, page->count);
     return ERR_OK;
 }
 

@@ -28,6 +28,27 @@ MUST_USE ErrCode block_logs_stream(BlockWriter *writer, LabelPairs labels, Error
 MUST_USE ErrCode block_logs_rows(BlockWriter *writer, const LogRows *rows, Error *err);
 MUST_USE ErrCode block_logs_end(BlockWriter *writer, Error *err);
 
+/* A page that one stream has to itself, as it lies in an object. */
+typedef struct LogWholePage {
+    int64_t min_ns;
+    int64_t max_ns;
+    uint32_t count;
+    uint32_t raw_bytes; /* of lines and metadata */
+    Str bytes;
+    Str filters[2]; /* the ids it may hold, by LogIdKind */
+} LogWholePage;
+/* What entries weigh, of which a page has so many. */
+static inline size_t log_weight(size_t count, size_t raw_bytes) {
+    return raw_bytes + count * 16;
+}
+/* From this weight on a page is not worth being merged with others: what would be saved costs
+ * more. */
+enum { LOG_WHOLE_WEIGHT_MIN = 192 << 10 };
+/* The page instead of its rows. What the stream has before it and is in no page yet gets one, so
+ * see to it that this is nothing or at least LOG_WHOLE_WEIGHT_MIN. */
+MUST_USE ErrCode block_logs_page(BlockWriter *writer, const LogWholePage *page, Error *err);
+size_t block_logs_pending(const BlockWriter *writer); /* weight of the stream's rows in no page */
+
 /* ---------- what a reader may leave out ---------- */
 
 /* A line must contain one of these, or (negated) none of them. */
@@ -207,11 +228,18 @@ MUST_USE ErrCode log_page_patterns(LogDecoder *decoder, const LogsSelection *sel
 /* One pass over a tenant's streams in order, page after page; reads ahead in large GETs, bypasses
  * the cache, holds a few pages at a time. */
 typedef struct LogCursor LogCursor;
-MUST_USE ErrCode log_cursor_open(Store *store, Str key, uint64_t size, Str tenant, Arena *arena,
-                                 LogCursor **out, Error *err);
+MUST_USE ErrCode log_cursor_open(Store *store, Str key, uint64_t size, Str tenant,
+                                 size_t window_bytes, Arena *arena, LogCursor **out, Error *err);
+enum { LOG_WINDOW_BYTES = 4 << 20 }; /* read at a time, where there is room for it */
 /* The next stream, what is left of the last one skipped; *more false at the end. `labels` lives
  * until the next call of this. */
 MUST_USE ErrCode log_cursor_stream(LogCursor *cursor, LabelPairs *labels, bool *more, Error *err);
 /* The stream's next page, until the next call of either; *more false at the stream's end. */
 MUST_USE ErrCode log_cursor_rows(LogCursor *cursor, LogRows *rows, bool *more, Error *err);
+/* What log_cursor_rows() would give, but for bytes and filters; false at the stream's end. *whole:
+ * log_cursor_page() can give it as it is. */
+bool log_cursor_peek(const LogCursor *cursor, LogWholePage *out, bool *whole);
+/* Instead of log_cursor_rows(), without decoding; lives as long. */
+MUST_USE ErrCode log_cursor_page(LogCursor *cursor, LogWholePage *out, Error *err);
+void log_cursor_skip(LogCursor *cursor);  /* instead of either, when there is a next page */
 void log_cursor_close(LogCursor *cursor); /* NULL is fine */

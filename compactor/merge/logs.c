@@ -11,6 +11,11 @@
 
 #define NS_PER_MS INT64_C(1000000)
 
+enum {
+    WINDOWS_BYTES = 16 << 20,     /* read ahead of all sources together, */
+    WINDOW_BYTES_MIN = 256 << 10, /* but of each at least */
+};
+
 typedef struct LogPlace {
     LogCursor *cursor;
     LabelPairs labels;
@@ -18,6 +23,9 @@ typedef struct LogPlace {
     LogRows rows;
     size_t at;    /* in rows */
     bool reading; /* the stream being written, and it has entries left */
+    /* The next page is one that may be passed on as it is, and not read yet. */
+    bool unread;
+    LogWholePage page;
     /* Delete requests that apply to the source, and those of them about the stream. */
     LogCut *const *cuts;
     size_t cut_count;
@@ -41,6 +49,7 @@ typedef struct LogMerge {
     Arena *arena; /* the moment's */
     LogCuts cuts;
     LogCutter *cutter; /* NULL: nothing is deleted */
+    int64_t keep_from_ns;
 } LogMerge;
 
 static ErrCode failed_at(LogMerge *logs, const LogPlace *place, ErrCode code) {
@@ -82,26 +91,57 @@ static ErrCode cut_rows(LogMerge *logs, LogPlace *place, Error *err) {
     return ERR_OK;
 }
 
-/* The next page with entries that are kept. */
-static ErrCode next_page(LogMerge *logs, LogPlace *place, Error *err) {
-    int64_t keep_from_ms = logs->merge->job->keep_from_ms, keep_from = INT64_MIN;
+/* Whether something between these may be deleted; *all: everything is. */
+static bool is_cut(const LogPlace *place, int64_t min_ns, int64_t max_ns, bool *all) {
+    bool any = false;
 
-    if (keep_from_ms != INT64_MIN && __builtin_mul_overflow(keep_from_ms, NS_PER_MS, &keep_from))
-        keep_from = keep_from_ms < 0 ? INT64_MIN : INT64_MAX;
+    *all = false;
+    for (size_t i = 0; i < place->stream_cut_count && !*all; i++) {
+        const LogCut *cut = place->stream_cuts[i];
+
+        *all = log_cut_covers(cut, min_ns, max_ns);
+        any = any || (cut->min_ns <= max_ns && cut->max_ns >= min_ns);
+    }
+    return any || *all;
+}
+
+/* Reads the next page; there may be nothing in it that is kept. */
+static ErrCode read_page(LogMerge *logs, LogPlace *place, Error *err) {
+    place->unread = false;
+    TRY(failed_at(logs, place, log_cursor_rows(place->cursor, &place->rows, &place->reading, err)));
+    place->at = 0;
+    if (place->reading && place->stream_cut_count > 0) TRY(cut_rows(logs, place, err));
+    while (place->reading && place->at < place->rows.count &&
+           place->rows.times_ns[place->at] < logs->keep_from_ns)
+        place->at++;
+    return ERR_OK;
+}
+
+/* The next page with entries that are kept. What is gone whole isn't read, and what could be passed
+ * on as it is not yet. */
+static ErrCode next_page(LogMerge *logs, LogPlace *place, Error *err) {
     do {
-        TRY(failed_at(logs, place,
-                      log_cursor_rows(place->cursor, &place->rows, &place->reading, err)));
-        place->at = 0;
-        if (place->reading && place->stream_cut_count > 0) TRY(cut_rows(logs, place, err));
-        while (place->reading && place->at < place->rows.count &&
-               place->rows.times_ns[place->at] < keep_from)
-            place->at++;
-    } while (place->reading && place->at == place->rows.count);
+        bool whole, all, cut;
+
+        place->reading = log_cursor_peek(place->cursor, &place->page, &whole);
+        if (!place->reading) return ERR_OK;
+        cut = is_cut(place, place->page.min_ns, place->page.max_ns, &all);
+        if (all || place->page.max_ns < logs->keep_from_ns) {
+            log_cursor_skip(place->cursor);
+            place->rows.count = place->at = 0;
+            continue;
+        }
+        place->unread =
+            whole && !cut && place->page.min_ns >= logs->keep_from_ns &&
+            log_weight(place->page.count, place->page.raw_bytes) >= LOG_WHOLE_WEIGHT_MIN;
+        if (place->unread) return ERR_OK;
+        TRY(read_page(logs, place, err));
+    } while (place->at == place->rows.count);
     return ERR_OK;
 }
 
 static int64_t next_time(const LogPlace *place) {
-    return place->rows.times_ns[place->at];
+    return place->unread ? place->page.min_ns : place->rows.times_ns[place->at];
 }
 
 static ErrCode write_rows(LogMerge *logs, const LogPlace *place, size_t count, Error *err) {
@@ -169,6 +209,8 @@ static ErrCode write_moment(LogMerge *logs, int64_t time, Error *err) {
         while (place->reading && next_time(place) == time) {
             bool known = false;
 
+            if (place->unread) TRY(read_page(logs, place, err));
+
             TRY(remember(logs, place->rows.lines[place->at], &known, err));
             if (!known) TRY(write_rows(logs, place, 1, err));
             if (++place->at == place->rows.count) TRY(next_page(logs, place, err));
@@ -217,13 +259,32 @@ static bool find_next(LogMerge *logs, LogPlace **out, int64_t *others, bool *alo
     return *out != NULL;
 }
 
+/* Passes the page on as it is when nothing else is between its entries, or reads it. What is
+ * pending and too little for a page of its own is joined by it. */
+static ErrCode pass_page(LogMerge *logs, LogPlace *place, bool apart, Error *err) {
+    size_t pending = block_logs_pending(logs->merge->writer);
+    LogWholePage page;
+
+    if (!apart || (pending > 0 && pending < LOG_WHOLE_WEIGHT_MIN))
+        return read_page(logs, place, err);
+    TRY(failed_at(logs, place, log_cursor_page(place->cursor, &page, err)));
+    TRY(block_logs_page(logs->merge->writer, &page, err));
+    return next_page(logs, place, err);
+}
+
 static ErrCode write_stream(LogMerge *logs, Error *err) {
     LogPlace *place;
     int64_t others;
     bool alone;
 
     while (find_next(logs, &place, &others, &alone)) {
-        size_t run = alone ? place->rows.count - place->at : entries_before(place, others);
+        size_t run;
+
+        if (place->unread) {
+            TRY(pass_page(logs, place, alone || place->page.max_ns < others, err));
+            continue;
+        }
+        run = alone ? place->rows.count - place->at : entries_before(place, others);
 
         if (run == 0) {
             TRY(write_moment(logs, others, err));
@@ -303,6 +364,7 @@ static ErrCode find_cuts(LogMerge *logs, Arena *arena, Error *err) {
 
 static ErrCode run(LogMerge *logs, Arena *arena, Error *err) {
     Merge *merge = logs->merge;
+    size_t window = MAX(WINDOWS_BYTES / merge->job->source_count, (size_t)WINDOW_BYTES_MIN);
     LogPlace **same = ARENA_ARRAY(arena, LogPlace *, merge->job->source_count);
 
     logs->places = ARENA_ARRAY(arena, LogPlace, merge->job->source_count);
@@ -312,8 +374,8 @@ static ErrCode run(LogMerge *logs, Arena *arena, Error *err) {
         const ManifestEntry *entry = merge->job->sources[s];
 
         merge->failed = entry;
-        TRY(log_cursor_open(merge->io->from, entry->key, entry->size, merge->job->tenant, arena,
-                            &logs->places[s].cursor, err));
+        TRY(log_cursor_open(merge->io->from, entry->key, entry->size, merge->job->tenant, window,
+                            arena, &logs->places[s].cursor, err));
         merge->failed = NULL;
         logs->count++;
         TRY(next_stream(logs, &logs->places[s], err));
@@ -326,7 +388,14 @@ static ErrCode run(LogMerge *logs, Arena *arena, Error *err) {
 ErrCode merge_logs(Merge *merge, Arena *arena, Error *err) {
     CLEANUP(arena_free) Arena *moment = arena_new(0, arena_budget(arena));
     LogMerge logs = {.merge = merge, .arena = moment};
-    ErrCode code = moment == NULL ? merge_out_of_memory(err) : run(&logs, arena, err);
+    int64_t keep_from_ms = merge->job->keep_from_ms;
+    ErrCode code;
+
+    logs.keep_from_ns = INT64_MIN;
+    if (keep_from_ms != INT64_MIN &&
+        __builtin_mul_overflow(keep_from_ms, NS_PER_MS, &logs.keep_from_ns))
+        logs.keep_from_ns = keep_from_ms < 0 ? INT64_MIN : INT64_MAX;
+    code = moment == NULL ? merge_out_of_memory(err) : run(&logs, arena, err);
 
     for (size_t s = 0; logs.places != NULL && s < merge->job->source_count; s++) {
         log_cursor_close(logs.places[s].cursor);

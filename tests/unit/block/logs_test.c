@@ -221,7 +221,8 @@ static void a_cursor_goes_through_all_streams(void **state) {
 
     logs_make(&m, 40, 900, true);
     open_object(&o, buf_str(&m.object));
-    assert_ok(log_cursor_open(o.store, KEY, 0, STR("t"), arena, &cursor, &err), &err);
+    assert_ok(log_cursor_open(o.store, KEY, 0, STR("t"), LOG_WINDOW_BYTES, arena, &cursor, &err),
+              &err);
     for (size_t s = 0; s < m.stream_count; s++) {
         const LogRows *rows = &m.streams[s].rows;
         size_t at = 0;

@@ -146,8 +146,8 @@ static void assert_holds(World *world, const ManifestEntry *merged, int64_t keep
     Error err;
 
     qsort(world->all, world->count, sizeof *world->all, compare_entries);
-    assert_ok(log_cursor_open(world->store, STR("merged"), merged->size, STR("t"), world->arena,
-                              &cursor, &err),
+    assert_ok(log_cursor_open(world->store, STR("merged"), merged->size, STR("t"), LOG_WINDOW_BYTES,
+                              world->arena, &cursor, &err),
               &err);
     for (unsigned stream = 0; stream < STREAMS; stream++) {
         int64_t last = INT64_MIN;
