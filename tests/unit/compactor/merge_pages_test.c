@@ -495,7 +495,7 @@ static void ids_are_found_in_pages_that_were_passed_on(void **state) {
         bool real = i % 2 == 0;
         Str line = real ? world->all[i * 29].line : make_line(world, 60);
         Str id = str_slice(line, 5, 36);
-        LogNeedle needle = {&id, 1, false};
+        LogNeedle needle = {.any = &id, .count = 1};
         LogFilter filter = {.needles = &needle, .needle_count = 1};
         LogSelect select = {
             .tenant = STR("t"), .min_ns = INT64_MIN, .max_ns = INT64_MAX, .filter = &filter};
