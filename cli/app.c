@@ -42,6 +42,7 @@ struct App {
     const Clock *clock;
     MemoryShares memory;
     Tenants *tenants;
+    Changes *changes;
     Store *store;
     Manifest *manifest;
     BlockCache *cache;
@@ -136,7 +137,10 @@ static ErrCode open_store(App *app, Error *err) {
     if (options.url.len == 0) TRY(default_store(&app->configuration, &options.url, err));
     TRY(store_open(&options, &app->store, err));
     /* The first request to the store: a wrong bucket, key or endpoint shows here. */
-    if (manifest_open(app->store, app->clock, &app->manifest, err) == ERR_OK) return ERR_OK;
+    if (manifest_open(app->store, app->clock, &app->manifest, err) == ERR_OK) {
+        manifest_watch(app->manifest, app->changes);
+        return ERR_OK;
+    }
     return error_wrap(err, "store " STR_FMT "%s", STR_ARG(options.url),
                       store_advice(&options, err));
 }
@@ -149,6 +153,7 @@ static ErrCode open_ingester(App *app, Error *err) {
         .store = app->store,
         .manifest = app->manifest,
         .tenants = app->tenants,
+        .changes = app->changes,
         .heads = &app->memory.heads,
         .background = &app->memory.background,
         .clock = app->clock,
@@ -248,6 +253,10 @@ static ErrCode open_querier(App *app, Error *err) {
         .experimental_off = !s->query_experimental_functions,
         .tails = app->tails,
         .tail_duration_max_ms = s->query_tail_max,
+        .results_bytes = MIN(s->cache_results_bytes, atomic_load(&app->memory.results.limit)),
+        .results_min_age_ms = s->cache_results_min_age,
+        .results = &app->memory.results,
+        .changes = app->changes,
     };
 
     if (cors_new(s->http_cors_origin, &app->cors, err) != ERR_OK)
@@ -300,7 +309,9 @@ static ErrCode start(App *app, Error *err) {
     TRY(check_auth(s, err));
     memory_share_out(&app->memory, s->memory_limit);
     app->tenants = tenants_new(&app->configuration.limits, app->configuration.limits_off);
-    if (app->tenants == NULL) return error_set(err, ERR_LIMIT, "out of memory");
+    app->changes = changes_new();
+    if (app->tenants == NULL || app->changes == NULL)
+        return error_set(err, ERR_LIMIT, "out of memory");
     TRY(tenants_replace(app->tenants, &app->configuration.limits, app->configuration.overrides,
                         app->configuration.override_count, err));
     TRY(open_store(app, err));
@@ -402,6 +413,7 @@ void app_stop(App *app) {
     manifest_free(app->manifest);
     store_free(app->store);
     tenants_free(app->tenants);
+    changes_free(app->changes);
     arena_free(app->limits_arena);
     free(app);
 }

@@ -56,6 +56,7 @@ void memory_share_out(MemoryShares *shares, uint64_t limit) {
     share(&shares->bodies, "bodies", limit / 100 * BODIES, &shares->total);
     share(&shares->queries, "queries", limit / 100 * QUERIES, &shares->total);
     share(&shares->caches, "caches", limit / 100 * CACHES, &shares->total);
+    share(&shares->results, "results", limit / 400 * CACHES, &shares->caches);
     share(&shares->background, "background", limit / 100 * BACKGROUND, &shares->total);
     LOG_INFO("memory shared out", LOG_U64("limit_bytes", limit));
 }

@@ -10,6 +10,7 @@ typedef struct MemoryShares {
     Budget bodies;
     Budget queries;
     Budget caches;
+    Budget results; /* a part of caches */
     Budget background;
 } MemoryShares;
 

@@ -111,6 +111,14 @@ static const ConfigSetting table[] = {
      "How long a tail of logs may go on; clients connect again. 0: no limit."},
     {"query.experimental_functions", CONFIG_BOOL, FIELD(query_experimental_functions), "true", 0, 0,
      NULL, NULL, "Allow the functions that Prometheus calls experimental."},
+    {"cache.results_bytes", CONFIG_BYTES, FIELD(cache_results_bytes), "32MiB", 0, 1e13, NULL, NULL,
+     "Memory for answers to range queries, so that a dashboard that is loaded again evaluates only "
+     "what is new; at most a quarter of the caches' share of memory.limit. Late data is in the "
+     "answers at once all the same. 0: none are kept."},
+    {"cache.results_min_age", CONFIG_DURATION, FIELD(cache_results_min_age), "2m", 0, MS_MAX, NULL,
+     NULL,
+     "Steps younger than this are not kept, as most of what arrives is of these times. Longer than "
+     "senders usually need to deliver; answers are right whatever it is."},
 
     {"compactor.interval", CONFIG_DURATION, FIELD(compactor_interval), "5m", 100, MS_MAX, NULL,
      NULL, "How often the compactor looks for work."},

@@ -50,6 +50,8 @@ typedef struct Settings {
     int64_t query_slow;
     int64_t query_tail_max;
     bool query_experimental_functions;
+    uint64_t cache_results_bytes;
+    int64_t cache_results_min_age;
 
     int64_t compactor_interval;
     int64_t compactor_grace;

@@ -10,6 +10,7 @@
 #include "common/base/budget.h"
 #include "common/base/clock.h"
 #include "common/base/pool.h"
+#include "common/batch/changes.h"
 #include "common/batch/log_tails.h"
 #include "common/batch/matcher.h"
 #include "common/batch/sink.h"
@@ -30,6 +31,7 @@ typedef struct IngesterOptions {
     Store *store;   /* borrowed, as all below */
     Manifest *manifest;
     Tenants *tenants;
+    Changes *changes; /* where samples are noted before they are acknowledged; NULL: nowhere */
     Budget *heads;
     Budget *background; /* flushes */
     Pool *background_pool;

@@ -2,6 +2,7 @@
 /*
  * querier.h: answers queries on the HTTP APIs that Grafana and its peers' clients speak.
  */
+#include "common/batch/changes.h"
 #include "common/batch/log_tails.h"
 #include "common/net/cors.h"
 #include "common/net/http.h"
@@ -26,6 +27,12 @@ typedef struct QuerierOptions {
     int64_t delete_interval_max_ms; /* that max_interval may be; 0: any */
     LogTails *tails;                /* what offers new log entries; NULL: logs can't be tailed */
     int64_t tail_duration_max_ms;
+    /* Answers to range queries are kept in `results_bytes` (0: not), charged to `results` and known
+     * to hold by `changes` (NULL: not kept); not of steps younger than results_min_age_ms. */
+    size_t results_bytes;
+    int64_t results_min_age_ms;
+    Budget *results;
+    Changes *changes;
     const Cors *cors; /* NULL: browsers of other origins may not read answers */
 } QuerierOptions;
 

@@ -15,6 +15,7 @@
 enum {
     MANIFEST_KEY_BYTES = 80,
     MANIFEST_ATTEMPTS_MAX = 64,
+    MANIFEST_FOREIGN_MAX = 256,
     /* Who slept through the grace of deltas notices after this; the grace must be longer. */
     CURRENT_CHECK_MS = 60 * 1000,
 };
@@ -43,6 +44,15 @@ struct Manifest {
     Names applied; /* deltas with names of their own that were read */
 
     _Atomic uint64_t deletes_newest; /* the state's, for who must not wait */
+    /* What others committed that no snapshot shows yet, to be noted when one does. */
+    Changes *changes;
+    struct ManifestForeign {
+        uint32_t slot;
+        int64_t min_ms;
+        int64_t max_ms;
+    } foreign[MANIFEST_FOREIGN_MAX];
+    size_t foreign_count;
+    bool foreign_all; /* too many to tell, or nobody knows what */
 
     pthread_mutex_t snapshot_lock;
     const ManifestSnapshot *snapshot;

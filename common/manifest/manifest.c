@@ -11,6 +11,17 @@
 
 /* ---- snapshots ---- */
 
+/* Not before the snapshot shows it: an answer that was begun in between would be taken for one
+ * that has seen it. */
+static void note_foreign(Manifest *manifest) {
+    if (manifest->foreign_all) changes_note_all(manifest->changes);
+    for (size_t i = 0; !manifest->foreign_all && i < manifest->foreign_count; i++)
+        changes_note_slot(manifest->changes, manifest->foreign[i].slot, manifest->foreign[i].min_ms,
+                          manifest->foreign[i].max_ms);
+    manifest->foreign_all = false;
+    manifest->foreign_count = 0;
+}
+
 static ErrCode publish(Manifest *manifest, Error *err) {
     const ManifestSnapshot *fresh, *old;
 
@@ -24,6 +35,7 @@ static ErrCode publish(Manifest *manifest, Error *err) {
     manifest->snapshot = fresh;
     pthread_mutex_unlock(&manifest->snapshot_lock);
     manifest_snapshot_unref(old);
+    note_foreign(manifest);
     return ERR_OK;
 }
 
@@ -65,6 +77,10 @@ ErrCode manifest_open(Store *store, const Clock *clock, Manifest **out, Error *e
     }
     *out = manifest;
     return ERR_OK;
+}
+
+void manifest_watch(Manifest *manifest, Changes *changes) {
+    manifest->changes = changes;
 }
 
 void manifest_free(Manifest *manifest) {

@@ -12,6 +12,7 @@
  * names and a refresh LISTs; one store must not be used both ways at the same time, one after the
  * other is fine. Thread-safe; calls that change or refresh block.
  */
+#include "common/batch/changes.h"
 #include "common/block/block.h"
 #include "common/store/store.h"
 
@@ -39,6 +40,10 @@ typedef struct ManifestChange {
 MUST_USE ErrCode manifest_open(Store *store, const Clock *clock, Manifest **out, Error *err);
 void manifest_free(Manifest *manifest);
 DEFINE_CLEANUP(Manifest, manifest_free)
+/* From now on notes in `changes` what others committed of metrics, when it shows. What this process
+ * commits is left out: its flushes and merges move data that was noted when it came. Once, before
+ * anybody else uses the manifest. */
+void manifest_watch(Manifest *manifest, Changes *changes);
 
 /* All of it or nothing. Adding a key that is there with the same checksum is a success (a flush
  * repeated after a crash), also when that key was removed since: `*ret_known` (may be NULL) says

@@ -86,8 +86,26 @@ ErrCode manifest_note_applied(Manifest *manifest, Str key, Error *err) {
 
 /* ---- deltas ---- */
 
+/* Remembers where what somebody else added lies. */
+static void watch_delta(Manifest *manifest, const Delta *delta) {
+    if (manifest->changes == NULL || delta->writer == manifest->writer) return;
+    for (size_t i = 0; i < delta->add_count; i++)
+        for (size_t p = 0; p < delta->add[i].part_count; p++) {
+            const BlockPart *part = &delta->add[i].parts[p];
+
+            if (part->signal != SIGNAL_METRICS) continue;
+            if (manifest->foreign_count == MANIFEST_FOREIGN_MAX || part->min_ms > part->max_ms) {
+                manifest->foreign_all = true;
+                return;
+            }
+            manifest->foreign[manifest->foreign_count++] =
+                (struct ManifestForeign){changes_slot(part->tenant), part->min_ms, part->max_ms};
+        }
+}
+
 ErrCode manifest_apply(Manifest *manifest, const Delta *delta, Error *err) {
     manifest->dirty = true; /* also when it stays half done */
+    watch_delta(manifest, delta);
     return state_apply(&manifest->state, delta, err);
 }
 
@@ -199,6 +217,7 @@ static ErrCode read_checkpoint(Manifest *manifest, Error *err) {
     manifest->state = fresh;
     manifest->folded = fresh.sequence;
     manifest->dirty = true;
+    manifest->foreign_all = true;
     return ERR_OK;
 }
 

@@ -392,10 +392,40 @@ static void apply_rest(Lane *lane, AppendPart *part) {
                                             &batch->metadata[i]);
 }
 
+/* Before the answer and after the head has it: who remembers what queries gave learns what of that
+ * is no longer so. What was dropped as a conflict counts as well, which does no harm. */
+static void note_changes(const Lane *lane, const AppendPart *part) {
+    const MetricsBatch *batch = part->append->batch;
+    const uint32_t *series = part->append->series + part->start;
+    Changes *changes = lane->options.ingester->changes;
+    int64_t min_ms = INT64_MAX, max_ms = INT64_MIN;
+
+    if (changes == NULL) return;
+    for (uint32_t i = 0; i < part->count; i++) {
+        const MetricsRow *row = part_row(part, i, NULL);
+
+        if (series[i] == HEAD_NONE) continue;
+        for (uint32_t k = 0; k < row->sample_count; k++) {
+            int64_t time_ms = batch->samples[row->sample_start + k].time_ms;
+
+            min_ms = MIN(min_ms, time_ms);
+            max_ms = MAX(max_ms, time_ms);
+        }
+        for (uint32_t k = 0; k < row->histogram_count; k++) {
+            int64_t time_ms = batch->histograms[row->histogram_start + k].time_ms;
+
+            min_ms = MIN(min_ms, time_ms);
+            max_ms = MAX(max_ms, time_ms);
+        }
+    }
+    if (min_ms <= max_ms) changes_note(changes, part->append->tenant, min_ms, max_ms);
+}
+
 static void part_apply(Lane *lane, AppendPart *part) {
     apply_samples(lane, part);
     apply_histograms(lane, part);
     apply_rest(lane, part);
+    note_changes(lane, part);
     active_show(&generation_tenant(lane->live, part->tenant)->active->series);
     counter_add(lane->metrics.samples, part->result.samples + part->result.histograms);
     counter_add(lane->metrics.conflicts, part->result.conflicts);

@@ -154,17 +154,19 @@ static void log_slow(ApiCall *call, const char *result, double seconds) {
              LOG_STR("query", str_slice(query, 0, 1024)), LOG_CSTR("result", result),
              LOG_DOUBLE("seconds", seconds),
              LOG_U64("samples", atomic_load(&call->query.samples_read)),
+             LOG_U64("cached_steps", call->cached.steps),
              LOG_U64("gets", atomic_load(&call->stats.gets)),
              LOG_U64("get_bytes", atomic_load(&call->stats.get_bytes)),
              LOG_U64("memory_peak", atomic_load(&call->budget.peak)));
 }
 
 /* Each tenant with its own retention. */
-static const FetchTenant *fetch_tenants(const ApiCall *call) {
+static const FetchTenant *fetch_tenants(ApiCall *call) {
     FetchTenant *out = ARENA_ARRAY(call->arena, FetchTenant, call->tenant_count);
     const QuerierOptions *options = &call->querier->options;
     int64_t now_ms = clock_now_ms(options->clock);
 
+    call->keep_from_ms = INT64_MIN;
     for (size_t i = 0; out != NULL && i < call->tenant_count; i++) {
         TenantLimits limits;
 
@@ -177,6 +179,7 @@ static const FetchTenant *fetch_tenants(const ApiCall *call) {
                                    : limits.retention_metrics_ms;
 
         if (retention_ms > 0) out[i].keep_from_ms = now_ms - retention_ms;
+        call->keep_from_ms = MAX(call->keep_from_ms, out[i].keep_from_ms);
     }
     return out;
 }
@@ -284,6 +287,7 @@ static uint64_t tighter(uint64_t a, uint64_t b) {
 static void read_limits(ApiCall *call) {
     TenantLimits *all = &call->limits;
 
+    call->generation = tenants_generation(call->querier->options.tenants);
     tenants_limits(call->querier->options.tenants, call->tenants[0], all);
     for (size_t i = 1; i < call->tenant_count; i++) {
         TenantLimits one;
@@ -357,6 +361,19 @@ static size_t count_endpoints(void) {
     return count;
 }
 
+static ErrCode open_results(Querier *querier, Error *err) {
+    const QuerierOptions *options = &querier->options;
+    ResultCacheOptions cache = {.bytes_max = options->results_bytes,
+                                .parent = options->results,
+                                .changes = options->changes,
+                                .min_age_ms = options->results_min_age_ms};
+
+    if (options->results_bytes == 0 || options->changes == NULL) return ERR_OK;
+    querier->results = result_cache_new(&cache);
+    if (querier->results == NULL) return error_set(err, ERR_LIMIT, "querier: out of memory");
+    return ERR_OK;
+}
+
 ErrCode querier_new(const QuerierOptions *options, Querier **out, Error *err) {
     Querier *querier = calloc(1, sizeof *querier);
     ErrCode code;
@@ -386,6 +403,7 @@ ErrCode querier_new(const QuerierOptions *options, Querier **out, Error *err) {
                 .duration_max_ms = options->tail_duration_max_ms,
             },
             &querier->tailers, err);
+    if (code == ERR_OK) code = open_results(querier, err);
     if (code != ERR_OK) {
         querier_free(querier);
         return code;
@@ -400,6 +418,7 @@ void querier_free(Querier *querier) {
     pool_free(querier->pool);
     tailers_free(querier->tailers);
     scheduler_free(querier->scheduler);
+    result_cache_free(querier->results);
     free(querier->contexts);
     free(querier);
 }

@@ -3,6 +3,7 @@
  * internal.h: what the API's files share: a call, its parameters, its answers.
  */
 #include "common/base/telemetry.h"
+#include "querier/cache/range.h"
 #include "querier/exec/scheduler.h"
 #include "querier/promql/parser.h"
 #include "querier/querier.h"
@@ -28,7 +29,8 @@ struct Querier {
     QuerierOptions options;
     Pool *pool;
     Scheduler *scheduler;
-    Tailers *tailers; /* NULL: nobody offers new entries */
+    Tailers *tailers;     /* NULL: nobody offers new entries */
+    ResultCache *results; /* NULL: nothing is kept */
     Counter *slow_total;
     Histogram *seconds;
     struct EndpointContext *contexts;
@@ -44,7 +46,10 @@ struct ApiCall {
     ScheduledTask task;
     const Str *tenants;
     size_t tenant_count;
-    TenantLimits limits; /* the tightest of all tenants asked */
+    TenantLimits limits;  /* the tightest of all tenants asked */
+    uint64_t generation;  /* of the limits, or an older one */
+    int64_t keep_from_ms; /* what is older is past some tenant's retention */
+    CacheReport cached;
     Budget budget;
     Arena *arena;
     QueryContext query;

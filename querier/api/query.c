@@ -42,6 +42,34 @@ static Str write_stats(const ApiCall *call, Buf *out) {
     return buf_failed(out) ? (Str){0} : buf_str(out);
 }
 
+/* Cache-Control: no-store, as clients of Mimir say it. */
+static bool is_no_store(const ApiCall *call) {
+    Str rest = http_header(call->request, "Cache-Control"), one;
+
+    for (bool more = rest.len > 0; more;) {
+        more = str_cut(rest, ',', &one, &rest);
+        if (str_equal_nocase(str_trim(one), STR("no-store"))) return true;
+    }
+    return false;
+}
+
+static ErrCode evaluate_range(ApiCall *call, PromqlExpr *expr, Str text, const PromqlParams *params,
+                              PromqlResult *out, Error *err) {
+    CachedQuery query = {
+        .tenants = call->tenants,
+        .tenant_count = call->tenant_count,
+        .generation = call->generation,
+        .keep_from_ms = call->keep_from_ms,
+        .now_ms = clock_now_ms(call->querier->options.clock),
+    };
+    ResultCache *cache = call->querier->results;
+    Str wanted;
+
+    /* Statistics are of an evaluation. */
+    if (is_no_store(call) || api_param(call, "stats", &wanted)) cache = NULL;
+    return range_eval(cache, &query, expr, text, params, out, &call->cached, err);
+}
+
 static ErrCode evaluate(ApiCall *call, PromqlExpr *expr, Str text, int64_t start_ms, int64_t end_ms,
                         int64_t step_ms, Buf *out, Error *err) {
     PromqlParams params = {
@@ -64,7 +92,10 @@ static ErrCode evaluate(ApiCall *call, PromqlExpr *expr, Str text, int64_t start
     if (promql_resolve_durations(expr, text, start_ms, end_ms, step_ms, err) != ERR_OK)
         return error_wrap(err, "invalid parameter \"query\"");
     call->evaluating = true;
-    TRY(promql_eval(expr, text, &params, &result, err));
+    if (step_ms > 0)
+        TRY(evaluate_range(call, expr, text, &params, &result, err));
+    else
+        TRY(promql_eval(expr, text, &params, &result, err));
     options.series_max = (size_t)limit;
     if (api_param(call, "stats", &wanted)) options.stats = write_stats(call, &stats);
     return result_json_write(&result, call->query.symbols, text, &options, call->arena, out, err);

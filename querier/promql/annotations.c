@@ -303,6 +303,10 @@ static bool texts_of(const Annotations *a, bool warnings, Str query, const uint3
     return *count == 0 || out[*count - 1].ptr != NULL;
 }
 
+bool annotations_empty(const Annotations *a) {
+    return a == NULL || a->first == NULL;
+}
+
 ErrCode annotations_texts(const Annotations *a, Str query, const uint32_t *positions, size_t max,
                           Arena *arena, AnnotationTexts *out, Error *err) {
     AnnotationTexts texts = {0};

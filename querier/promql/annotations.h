@@ -90,6 +90,8 @@ typedef struct AnnotationTexts {
     size_t info_count;
 } AnnotationTexts;
 
+bool annotations_empty(const Annotations *a);
+
 /* The texts with line:column of `positions[node]` in `query`. Past `max` of a sort (0: all) there
  * is one more that says how many were left out. In `arena`. ERR_LIMIT: out of budget. */
 MUST_USE ErrCode annotations_texts(const Annotations *a, Str query, const uint32_t *positions,

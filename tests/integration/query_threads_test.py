@@ -35,7 +35,7 @@ class Client(threading.Thread):
     def ask(self, n):
         server, end = self.server, self.start_s + self.written[0]
         span = dict(start=str(self.start_s), end=str(end))
-        kind = n % 12
+        kind = n % 13
         if kind == 0:  # what was acknowledged before the question is in the answer
             got = server.query('sum(x)', end)
             assert got[0]['value'][1] == str(self.written_value(end) * SERIES), got
@@ -59,10 +59,21 @@ class Client(threading.Thread):
             server.get('/api/v1/query_exemplars', query='x', **span)
         elif kind == 10:
             server.get('/api/v1/query', tenant='anonymous|other', query='count(x)', time=str(end))
+        elif kind == 11:
+            self.ask_kept(self.written[0])
         else:
             request = m.field(1, b'\x08' + m.varint(self.start_s * 1000) + b'\x10' + m.varint(end * 1000) +
                               m.field(3, m.field(2, b'__name__') + m.field(3, b'x'))) + b'\x10\x01'
             assert server.request('POST', '/api/v1/read', m.snappy(request))[0] == 200
+
+    def ask_kept(self, written):
+        """Past what is written the newest value stands for a while: steps that the result cache has and
+        the next write changes."""
+        got = self.server.query_range('sum(x)', self.start_s, self.start_s + 2 * ROUNDS, 1)[0]['values']
+        assert len(got) == 2 * ROUNDS + 1, got
+        for n, (_, value) in enumerate(got):
+            value = float(value) / SERIES
+            assert value == n if n <= written else written <= value <= n, (n, written, got)
 
     def written_value(self, end):
         return end - self.start_s
