@@ -290,18 +290,35 @@ ErrCode log_text_shape_of(LogText *t, LogTemplate *template, LogShape **out, Err
 
 /* ---------- patterns ---------- */
 
-static ErrCode pattern_of(const LogTemplate *template, Arena *arena, Str *out, Error *err) {
-    CLEANUP_IN_PLACE(buf_done) Buf text;
-    Str left = template->text, constant;
+void log_line_template(Str line, Buf *out) {
+    LogVar vars[LOG_LINE_VARS_MAX];
+
+    (void)log_line_split(line, out, vars);
+}
+
+static bool append_pattern(Str template, Buf *out) {
+    bool touches = false;
+    Str constant;
     uint8_t type, param;
 
-    buf_init(&text, 0);
-    while (left.len > 0) {
-        if (!log_template_part(&left, &constant, &type, &param))
-            return log_page_corrupt(err, "a bad template");
-        buf_append_str(&text, constant);
-        if (type != 0) buf_append_str(&text, STR("<_>"));
+    while (template.len > 0) {
+        if (!log_template_part(&template, &constant, &type, &param)) return false;
+        buf_append_str(out, constant);
+        if (type != 0 && (!touches || constant.len > 0)) buf_append_str(out, STR("<_>"));
+        touches = type != 0 || (touches && constant.len == 0);
     }
+    return true;
+}
+
+void log_template_text(Str template, Buf *out) {
+    (void)append_pattern(template, out);
+}
+
+static ErrCode pattern_of(const LogTemplate *template, Arena *arena, Str *out, Error *err) {
+    CLEANUP_IN_PLACE(buf_done) Buf text;
+
+    buf_init(&text, 0);
+    if (!append_pattern(template->text, &text)) return log_page_corrupt(err, "a bad template");
     *out = str_dup(arena, buf_str(&text));
     return out->ptr == NULL || buf_failed(&text) ? log_page_no_memory(err) : ERR_OK;
 }

@@ -8,6 +8,7 @@
  * of them can hold a needle, so that a search fetches and decodes only those. Byte by byte:
  * docs/FORMATS.md#logs.
  */
+#include "common/base/buf.h"
 #include "common/batch/logs.h"
 #include "common/block/block.h"
 
@@ -222,6 +223,12 @@ typedef struct LogPattern {
 MUST_USE ErrCode log_page_patterns(LogDecoder *decoder, const LogsSelection *selection,
                                    const LogPage *page, Arena *arena, LogPattern **out,
                                    size_t *count, Error *err);
+
+/* The same for lines one by one: appends a line's template to `out`, in a form of its own; lines
+ * with equal templates differ in numbers, ids, addresses and the like only. */
+void log_line_template(Str line, Buf *out);
+/* Appends such a template as text, one `<_>` for variables that touch. */
+void log_template_text(Str template, Buf *out);
 
 /* ---------- merging ---------- */
 

@@ -108,3 +108,4 @@ extern const ApiEndpoint api_loki_meta_endpoints[];
 extern const ApiEndpoint api_loki_field_endpoints[];
 extern const ApiEndpoint api_loki_delete_endpoints[];
 extern const ApiEndpoint api_loki_tail_endpoints[];
+extern const ApiEndpoint api_loki_pattern_endpoints[];

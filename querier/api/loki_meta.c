@@ -464,7 +464,7 @@ static ErrCode run_drilldown_limits(ApiCall *call, Buf *out, Error *err) {
         "\"max_entries_limit_per_query\":%llu,\"max_line_size_truncate\":%s,"
         "\"max_query_length\":\"%llds\",\"max_query_series\":%llu,\"query_timeout\":\"%llds\","
         "\"retention_period\":\"%llds\",\"volume_enabled\":true,\"volume_max_series\":1000,"
-        "\"metric_aggregation_enabled\":false},\"pattern_ingester_enabled\":false,"
+        "\"metric_aggregation_enabled\":false},\"pattern_ingester_enabled\":true,"
         "\"version\":\"%s\"}",
         limits->log_levels ? "true" : "false",
         limits->log_service_name ? "\"service\",\"app\",\"container\",\"job\"" : "",
