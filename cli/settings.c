@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "querier/querier.h"
+
 static const char *const auth_choices[] = {"auto", "none", NULL};
 static const char *const level_choices[] = {"debug", "info", "warn", "error", NULL};
 static const char *const signature_choices[] = {"v4", "v2", NULL};
@@ -173,9 +175,100 @@ static ErrCode read_file(Str path, Arena *arena, Str *out, Error *err) {
     return ERR_OK;
 }
 
+/* ---- retention.log_streams ---- */
+
+enum { RULES_MAX = 1000 };
+
+/* Rules of one tenant, or of all that have none of their own, as they come in. */
+typedef struct LogStreamRules {
+    struct LogStreamRules *next;
+    size_t owner; /* index of the override + 1; 0: the defaults */
+    StreamRetention *items;
+    size_t count;
+    size_t capacity;
+} LogStreamRules;
+
+static LogStreamRules *rules_of(Configuration *out, const TenantLimits *limits) {
+    size_t owner = 0;
+    LogStreamRules *rules;
+
+    for (size_t i = 0; i < out->override_count; i++)
+        if (limits == &out->overrides[i].limits) owner = i + 1;
+    for (rules = out->rules; rules != NULL; rules = rules->next)
+        if (rules->owner == owner) return rules;
+    rules = ARENA_NEW(out->arena, LogStreamRules);
+    if (rules == NULL) return NULL;
+    rules->owner = owner;
+    rules->next = out->rules;
+    out->rules = rules;
+    return rules;
+}
+
+/* `name`: "0.selector" */
+static ErrCode set_rule(Configuration *out, const TenantLimits *limits, Str name, Str text,
+                        Error *err) {
+    LogStreamRules *rules = rules_of(out, limits);
+    StreamRetention *rule;
+    Str number, field;
+    uint64_t index;
+
+    if (rules == NULL) return error_set(err, ERR_LIMIT, "out of memory");
+    if (!str_cut(name, '.', &number, &field) || !str_to_u64(number, &index) || index >= RULES_MAX)
+        return error_set(err, ERR_INVALID,
+                         "expected a list of at most %d rules with selector, priority and period",
+                         RULES_MAX);
+    if (index >= rules->capacity) {
+        size_t capacity = MAX((size_t)index + 1, MAX(rules->capacity * 2, (size_t)8));
+
+        rules->items = arena_grow(out->arena, rules->items, rules->capacity * sizeof *rule,
+                                  capacity * sizeof *rule);
+        if (rules->items == NULL) return error_set(err, ERR_LIMIT, "out of memory");
+        memset(rules->items + rules->capacity, 0, (capacity - rules->capacity) * sizeof *rule);
+        rules->capacity = capacity;
+    }
+    rules->count = MAX(rules->count, (size_t)index + 1);
+    rule = &rules->items[index];
+    if (str_equal(field, STR("selector"))) {
+        rule->selector = str_dup(out->arena, text);
+        return rule->selector.ptr == NULL ? error_set(err, ERR_LIMIT, "out of memory") : ERR_OK;
+    }
+    if (str_equal(field, STR("priority"))) {
+        if (str_to_i64(text, &rule->priority)) return ERR_OK;
+        return error_set(err, ERR_INVALID, "priority: \"" STR_FMT "\" is no whole number",
+                         STR_ARG(str_slice(text, 0, 80)));
+    }
+    if (str_equal(field, STR("period"))) {
+        if (config_parse_duration(text, &rule->period_ms) && rule->period_ms > 0) return ERR_OK;
+        return error_set(err, ERR_INVALID, "period: \"" STR_FMT "\" is no duration above 0",
+                         STR_ARG(str_slice(text, 0, 80)));
+    }
+    return error_set(err, ERR_INVALID,
+                     "a rule has a selector, a priority and a period, no " STR_FMT,
+                     STR_ARG(str_slice(field, 0, 80)));
+}
+
+/* Puts the rules where they belong: first the defaults', which overrides start from. */
+static ErrCode finish_rules(Configuration *out, bool overrides, Error *err) {
+    for (LogStreamRules *rules = out->rules; rules != NULL; rules = rules->next) {
+        if ((rules->owner != 0) != overrides) continue;
+        TenantLimits *limits = overrides ? &out->overrides[rules->owner - 1].limits : &out->limits;
+
+        if (stream_retentions_keep(rules->items, rules->count, querier_parse_selector,
+                                   &limits->log_streams, err) == ERR_OK)
+            continue;
+        if (!overrides) return err->code;
+        return error_wrap(err, "overrides of " STR_FMT,
+                          STR_ARG(out->overrides[rules->owner - 1].tenant));
+    }
+    return ERR_OK;
+}
+
 /* "retention.metrics" and "limits.series_max" set a tenant's limits, each by its own name. */
 static ErrCode set_limit(Configuration *out, TenantLimits *limits, Str name, Str text, Error *err) {
     const ConfigSetting *setting = config_find(tenant_limit_table(), name);
+
+    if (str_starts_with(name, TENANT_LOG_STREAMS))
+        return set_rule(out, limits, str_from(name, TENANT_LOG_STREAMS.len), text, err);
 
     if (setting == NULL)
         return error_set(err, ERR_INVALID, "there is no limit named \"" STR_FMT "\"",
@@ -195,7 +288,8 @@ static ErrCode set_any(Configuration *out, Str name, Str text, Error *err) {
         out->limits_off = true;
         return ERR_OK;
     }
-    if (config_find(tenant_limit_table(), name) != NULL)
+    if (config_find(tenant_limit_table(), name) != NULL ||
+        str_starts_with(name, TENANT_LOG_STREAMS))
         return set_limit(out, &out->limits, name, text, err);
     return error_set(err, ERR_INVALID, "there is no setting named \"" STR_FMT "\"",
                      STR_ARG(str_slice(name, 0, 100)));
@@ -313,7 +407,9 @@ ErrCode configuration_read(int argc, char **argv, Arena *arena, Configuration *o
         TRY(read_values(out, values, count, false, err));
     }
     TRY(read_arguments(out, argc, argv, false, err));
+    TRY(finish_rules(out, false, err));
     TRY(read_values(out, values, count, true, err));
+    TRY(finish_rules(out, true, err));
     return check_whole(out, err);
 }
 
@@ -329,7 +425,9 @@ ErrCode configuration_reread_limits(const Configuration *now, Arena *arena, Conf
     TRY(read_file(now->file, arena, &yaml, err));
     TRY(config_parse(yaml, now->file, arena, &values, &count, err));
     TRY(read_values(out, values, count, false, err));
-    return read_values(out, values, count, true, err);
+    TRY(finish_rules(out, false, err));
+    TRY(read_values(out, values, count, true, err));
+    return finish_rules(out, true, err);
 }
 
 void configuration_write_markdown(Buf *out) {
@@ -350,4 +448,16 @@ void configuration_write_markdown(Buf *out) {
             "takes changes of the file over when it gets SIGHUP and within 10 seconds of a change. "
             "`--limits off` lifts them all. 0 means no limit.\n\n"));
     config_write_markdown(tenant_limit_table(), "", out);
+    buf_append_str(
+        out,
+        STR("\n### retention.log_streams\n\n"
+            "How long which streams of logs are kept, as Loki's `retention_stream`: a list of "
+            "rules "
+            "of a selector, a period and a priority (0 unless said). Of the rules that match a "
+            "stream the one of the highest priority holds, of equals the one of the shortest "
+            "period; a stream that none matches is kept as long as `retention.logs` says. A "
+            "tenant's own list replaces that for all.\n\n"
+            "```yaml\nretention:\n  logs: 30d\n  log_streams:\n"
+            "    - {selector: '{namespace=\"dev\"}', period: 24h}\n"
+            "    - {selector: '{container=~\"audit.*\"}', period: 365d, priority: 1}\n```\n"));
 }

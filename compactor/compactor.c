@@ -12,6 +12,7 @@
 #include "common/base/random.h"
 #include "common/base/telemetry.h"
 #include "compactor/deletes.h"
+#include "compactor/expired.h"
 #include "compactor/merge/merge.h"
 
 enum {
@@ -29,6 +30,7 @@ struct Compactor {
     BlockCache *cache;       /* for metadata of sources */
     uint64_t near_bytes_max; /* of segments held while they are split */
     pthread_mutex_t run_lock;
+    ExpiredSeen seen; /* under `run_lock` */
 
     pthread_mutex_t thread_lock;
     pthread_cond_t wake;
@@ -81,6 +83,7 @@ void compactor_free(Compactor *compactor) {
     if (compactor == NULL) return;
     compactor_stop(compactor);
     block_cache_free(compactor->cache);
+    expired_seen_done(&compactor->seen);
     pthread_cond_destroy(&compactor->wake);
     pthread_mutex_destroy(&compactor->thread_lock);
     pthread_mutex_destroy(&compactor->run_lock);
@@ -275,7 +278,18 @@ static ErrCode go_around(Run *run, const Work *work, Error *err) {
     return ERR_OK;
 }
 
-/* When nothing is left to be merged. A block that cannot be read is gone around. */
+/* A block whose index cannot be read is gone around. */
+static ErrCode look_ended(Run *run, ErrCode code, const ManifestEntry *failed, Plan *out,
+                          Error *err) {
+    if (code == ERR_OK || failed == NULL || code == ERR_UNAVAILABLE || code == ERR_TIMEOUT)
+        return code;
+    TRY(avoid(run, failed, err));
+    out->kind = PLAN_NOTHING;
+    run->again = true;
+    return ERR_OK;
+}
+
+/* When nothing is left to be merged. */
 static ErrCode look_at_deletes(Compactor *compactor, Run *run, const ManifestSnapshot *snapshot,
                                const PlanOptions *options, Arena *arena, Plan *out, Error *err) {
     DeletesLook look = {
@@ -289,12 +303,16 @@ static ErrCode look_at_deletes(Compactor *compactor, Run *run, const ManifestSna
     const ManifestEntry *failed;
     ErrCode code = deletes_next(&look, arena, out, &failed, err);
 
-    if (code == ERR_OK || failed == NULL || code == ERR_UNAVAILABLE || code == ERR_TIMEOUT)
-        return code;
-    TRY(avoid(run, failed, err));
-    out->kind = PLAN_NOTHING;
-    run->again = true;
-    return ERR_OK;
+    return look_ended(run, code, failed, out, err);
+}
+
+static ErrCode look_at_expired(Compactor *compactor, Run *run, const ManifestSnapshot *snapshot,
+                               const PlanOptions *options, Arena *arena, Plan *out, Error *err) {
+    ExpiredLook look = {compactor->cache, snapshot, options, &compactor->seen};
+    const ManifestEntry *failed;
+    ErrCode code = expired_next(&look, arena, out, &failed, err);
+
+    return look_ended(run, code, failed, out, err);
 }
 
 static ErrCode step(Compactor *compactor, Run *run, bool *ret_more, Error *err) {
@@ -315,6 +333,8 @@ static ErrCode step(Compactor *compactor, Run *run, bool *ret_more, Error *err) 
 
     if (code == ERR_OK && plan.kind == PLAN_NOTHING)
         code = look_at_deletes(compactor, run, snapshot, &options, arena, &plan, err);
+    if (code == ERR_OK && plan.kind == PLAN_NOTHING && !run->again)
+        code = look_at_expired(compactor, run, snapshot, &options, arena, &plan, err);
 
     *ret_more = code == ERR_OK && (plan.kind != PLAN_NOTHING || run->again);
     run->again = false;

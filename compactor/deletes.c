@@ -117,15 +117,11 @@ static ErrCode plan_rewrite(const TenantLook *at, Arena *arena, Plan *out, Error
 
     if (sources == NULL || job == NULL) return out_of_memory(err);
     sources[0] = at->rewrite;
-    *job = (MergeJob){
-        .tenant = logs_of(at->rewrite, at->tenant)->tenant,
-        .signal = SIGNAL_LOGS,
-        .sources = sources,
-        .source_count = 1,
-        .level = at->rewrite->level,
-        .keep_from_ms = plan_keep_from(options, at->tenant, SIGNAL_LOGS),
-        .applied = at->applied,
-    };
+    *job = plan_job(at->look->snapshot, options, logs_of(at->rewrite, at->tenant)->tenant,
+                    SIGNAL_LOGS);
+    job->sources = sources;
+    job->source_count = 1;
+    job->level = at->rewrite->level;
     *out = (Plan){PLAN_MERGE, job, 1, sources, 1};
     return ERR_OK;
 }

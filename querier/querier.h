@@ -43,6 +43,9 @@ DEFINE_CLEANUP(Querier, querier_free)
 /* Ends what never ends by itself, before the server drains. */
 void querier_stop_tails(Querier *querier);
 
+/* A selector of streams in LogQL, for what is configured with one. */
+ErrCode querier_parse_selector(Arena *arena, Str selector, const Matcher **out, size_t *count,
+                               Error *err);
 /* What delete requests are written in, for the compactor. */
 const LogCutLanguage *querier_delete_language(void);
 

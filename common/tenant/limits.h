@@ -10,3 +10,5 @@
 #include "common/tenant/tenant.h"
 
 ConfigTable tenant_limit_table(void);
+/* Not in the table, as it is a list: retention.log_streams.<number>.selector, priority, period. */
+#define TENANT_LOG_STREAMS STR("retention.log_streams.")

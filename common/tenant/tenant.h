@@ -5,6 +5,7 @@
  */
 #include "common/base/error.h"
 #include "common/base/str.h"
+#include "common/tenant/stream_retention.h"
 
 enum { TENANT_NAME_MAX = 150 };
 
@@ -40,6 +41,8 @@ typedef struct TenantLimits {
     int64_t retention_metrics_ms; /* 0: keep */
     int64_t retention_logs_ms;
     int64_t retention_traces_ms;
+    const StreamRetentions *log_streams; /* instead of retention_logs_ms where one matches; NULL: no
+                                          * rules. Never freed */
     uint64_t query_samples_max;
     uint64_t query_series_max;
     uint64_t query_bytes_max; /* memory of one query */

@@ -48,8 +48,8 @@ typedef struct LogMerge {
     Moment moment;
     Arena *arena; /* the moment's */
     LogCuts cuts;
-    LogCutter *cutter; /* NULL: nothing is deleted */
-    int64_t keep_from_ns;
+    LogCutter *cutter;    /* NULL: nothing is deleted */
+    int64_t keep_from_ns; /* of the stream at hand */
 } LogMerge;
 
 static ErrCode failed_at(LogMerge *logs, const LogPlace *place, ErrCode code) {
@@ -299,9 +299,27 @@ static ErrCode write_stream(LogMerge *logs, Error *err) {
 
 /* ---------- the whole ---------- */
 
+static int64_t keep_from_ns(int64_t keep_from_ms) {
+    int64_t ns;
+
+    if (keep_from_ms == INT64_MIN || !__builtin_mul_overflow(keep_from_ms, NS_PER_MS, &ns))
+        return keep_from_ms == INT64_MIN ? INT64_MIN : ns;
+    return keep_from_ms < 0 ? INT64_MIN : INT64_MAX;
+}
+
+/* From when on the stream's entries are kept. */
+static int64_t stream_keep_from(const MergeJob *job, LabelPairs labels) {
+    int64_t period_ms;
+
+    if (job->log_streams == NULL) return keep_from_ns(job->keep_from_ms);
+    period_ms = stream_retention_of(job->log_streams, labels, job->retention_ms);
+    return keep_from_ns(period_ms <= 0 ? INT64_MIN : job->now_ms - period_ms);
+}
+
 static ErrCode begin_stream(LogMerge *logs, LogPlace **same, size_t count, Error *err) {
     bool any = false;
 
+    logs->keep_from_ns = stream_keep_from(logs->merge->job, same[0]->labels);
     for (size_t s = 0; s < count; s++) {
         same[s]->stream_cut_count = log_cuts_of_stream(same[s]->cuts, same[s]->cut_count,
                                                        same[s]->labels, same[s]->stream_cuts);
@@ -388,14 +406,7 @@ static ErrCode run(LogMerge *logs, Arena *arena, Error *err) {
 ErrCode merge_logs(Merge *merge, Arena *arena, Error *err) {
     CLEANUP(arena_free) Arena *moment = arena_new(0, arena_budget(arena));
     LogMerge logs = {.merge = merge, .arena = moment};
-    int64_t keep_from_ms = merge->job->keep_from_ms;
-    ErrCode code;
-
-    logs.keep_from_ns = INT64_MIN;
-    if (keep_from_ms != INT64_MIN &&
-        __builtin_mul_overflow(keep_from_ms, NS_PER_MS, &logs.keep_from_ns))
-        logs.keep_from_ns = keep_from_ms < 0 ? INT64_MIN : INT64_MAX;
-    code = moment == NULL ? merge_out_of_memory(err) : run(&logs, arena, err);
+    ErrCode code = moment == NULL ? merge_out_of_memory(err) : run(&logs, arena, err);
 
     for (size_t s = 0; logs.places != NULL && s < merge->job->source_count; s++) {
         log_cursor_close(logs.places[s].cursor);

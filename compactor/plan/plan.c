@@ -21,8 +21,9 @@ int64_t plan_keep_from(const PlanOptions *options, Str tenant, Signal signal) {
 
     tenants_limits(options->tenants, tenant, &limits);
     retention = signal == SIGNAL_METRICS ? limits.retention_metrics_ms
-                : signal == SIGNAL_LOGS  ? limits.retention_logs_ms
-                                         : limits.retention_traces_ms;
+                : signal == SIGNAL_LOGS
+                    ? stream_retention_longest(limits.log_streams, limits.retention_logs_ms)
+                    : limits.retention_traces_ms;
     return retention <= 0 ? INT64_MIN : options->now_ms - retention;
 }
 
@@ -41,6 +42,24 @@ uint64_t plan_applied(const ManifestSnapshot *snapshot, const PlanOptions *optio
             requests[i].created_ms > options->now_ms - options->delete_cancel_ms)
             return requests[i].number - 1;
     return UINT64_MAX;
+}
+
+MergeJob plan_job(const ManifestSnapshot *snapshot, const PlanOptions *options, Str tenant,
+                  Signal signal) {
+    MergeJob job = {
+        .tenant = tenant,
+        .signal = signal,
+        .keep_from_ms = plan_keep_from(options, tenant, signal),
+        .now_ms = options->now_ms,
+        .applied = plan_applied(snapshot, options, tenant),
+    };
+    TenantLimits limits;
+
+    if (signal != SIGNAL_LOGS) return job;
+    tenants_limits(options->tenants, tenant, &limits);
+    job.log_streams = limits.log_streams;
+    job.retention_ms = limits.retention_logs_ms;
+    return job;
 }
 
 /* The first request that applies to logs of this object and is not to be carried out yet. */
@@ -159,15 +178,11 @@ static ErrCode plan_split(const ManifestSnapshot *snapshot, const PlanOptions *o
             job->source_count++;
             continue;
         }
-        out->jobs[out->job_count++] = (MergeJob){
-            .tenant = parts[i].tenant,
-            .signal = parts[i].signal,
-            .sources = &sources[i],
-            .source_count = 1,
-            .level = 1,
-            .keep_from_ms = plan_keep_from(options, parts[i].tenant, parts[i].signal),
-            .applied = plan_applied(snapshot, options, parts[i].tenant),
-        };
+        job = &out->jobs[out->job_count++];
+        *job = plan_job(snapshot, options, parts[i].tenant, parts[i].signal);
+        job->sources = &sources[i];
+        job->source_count = 1;
+        job->level = 1;
     }
     out->kind = PLAN_SPLIT;
     return ERR_OK;
@@ -212,16 +227,10 @@ static void merge_group(const ManifestSnapshot *snapshot, const PlanOptions *opt
 
     for (size_t i = 0; i < count; i++) level = MAX(level, group[i]->level);
     qsort(group, count, sizeof *group, by_age);
-    *job = (MergeJob){
-        .tenant = group[0]->parts[0].tenant,
-        .signal = group[0]->parts[0].signal,
-        .sources = group,
-        .source_count = count,
-        .level = MIN(level + 1, LEVEL_MAX),
-        .keep_from_ms =
-            plan_keep_from(options, group[0]->parts[0].tenant, group[0]->parts[0].signal),
-        .applied = plan_applied(snapshot, options, group[0]->parts[0].tenant),
-    };
+    *job = plan_job(snapshot, options, group[0]->parts[0].tenant, group[0]->parts[0].signal);
+    job->sources = group;
+    job->source_count = count;
+    job->level = MIN(level + 1, LEVEL_MAX);
     out->kind = PLAN_MERGE;
     out->jobs = job;
     out->job_count = 1;

@@ -13,7 +13,11 @@ typedef struct MergeJob {
     size_t source_count;
     uint32_t level;       /* of the result */
     int64_t keep_from_ms; /* older samples are past the tenant's retention */
-    uint64_t applied;     /* delete requests up to this number are carried out on the way */
+    /* Of logs: streams that a rule is about are kept so long instead; NULL: no rules. */
+    const StreamRetentions *log_streams;
+    int64_t retention_ms; /* of the other streams; 0: for good */
+    int64_t now_ms;
+    uint64_t applied; /* delete requests up to this number are carried out on the way */
 } MergeJob;
 
 typedef enum PlanKind {
@@ -55,5 +59,9 @@ MUST_USE ErrCode plan_next(const ManifestSnapshot *snapshot, const PlanOptions *
  * Objects to which different ones of the others apply are not merged, so that what came in after a
  * request stays apart from what it is about. */
 uint64_t plan_applied(const ManifestSnapshot *snapshot, const PlanOptions *options, Str tenant);
-/* Samples of this tenant and signal before this are to go; INT64_MIN: keep all. */
+/* Samples of this tenant and signal before this are to go, whatever their stream; INT64_MIN: keep
+ * all. */
+/* A job with all that the tenant's limits say of it. */
+MergeJob plan_job(const ManifestSnapshot *snapshot, const PlanOptions *options, Str tenant,
+                  Signal signal);
 int64_t plan_keep_from(const PlanOptions *options, Str tenant, Signal signal);

@@ -12,6 +12,7 @@
 #include "common/net/cors.h"
 #include "querier/api/internal.h"
 #include "querier/logql/engine/cut.h"
+#include "querier/logql/parser.h"
 
 enum { TENANTS_MAX = 64, RESPONSE_BYTES_MAX = 1 << 30 };
 
@@ -174,9 +175,14 @@ static const FetchTenant *fetch_tenants(ApiCall *call) {
         out[i] = (FetchTenant){.name = call->tenants[i],
                                .keep_from_ms = INT64_MIN,
                                .deletes_off = limits.deletion_mode == DELETION_DISABLED};
-        int64_t retention_ms = (call->endpoint->flags & API_LOKI) != 0
-                                   ? limits.retention_logs_ms
-                                   : limits.retention_metrics_ms;
+        int64_t retention_ms = limits.retention_metrics_ms;
+
+        if ((call->endpoint->flags & API_LOKI) != 0) {
+            out[i].log_streams = limits.log_streams;
+            out[i].retention_ms = limits.retention_logs_ms;
+            out[i].now_ms = now_ms;
+            retention_ms = stream_retention_longest(limits.log_streams, limits.retention_logs_ms);
+        }
 
         if (retention_ms > 0) out[i].keep_from_ms = now_ms - retention_ms;
         call->keep_from_ms = MAX(call->keep_from_ms, out[i].keep_from_ms);
@@ -421,6 +427,11 @@ void querier_free(Querier *querier) {
     result_cache_free(querier->results);
     free(querier->contexts);
     free(querier);
+}
+
+ErrCode querier_parse_selector(Arena *arena, Str selector, const Matcher **out, size_t *count,
+                               Error *err) {
+    return logql_parse_matchers(arena, selector, LOGQL_CHECKED, out, count, err);
 }
 
 const LogCutLanguage *querier_delete_language(void) {

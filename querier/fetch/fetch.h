@@ -7,6 +7,7 @@
 #include "common/block/heads.h"
 #include "common/manifest/manifest.h"
 #include "common/tenant/log_cuts.h"
+#include "common/tenant/stream_retention.h"
 #include "querier/exec/series.h"
 #include "querier/exec/streams.h"
 
@@ -23,6 +24,10 @@ typedef struct FetchTenant {
     int64_t keep_from_ms; /* what is older is past its retention, and not shown, compacted away or
                            * not; INT64_MIN: shows all */
     bool deletes_off;     /* delete requests hide nothing */
+    /* Of logs: streams that a rule is about are kept so long instead, as of now; NULL: no rules. */
+    const StreamRetentions *log_streams;
+    int64_t retention_ms; /* of the other streams; 0: for good */
+    int64_t now_ms;
 } FetchTenant;
 
 /* `tenants`: one, or several for a federated query, whose series get the label __tenant_id__, which

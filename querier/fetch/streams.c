@@ -31,13 +31,18 @@ static int64_t floor_ms(int64_t ns) {
     return ns / NS_PER_MS - (ns % NS_PER_MS < 0);
 }
 
-static int64_t kept_ns(const FetchTenant *tenant, int64_t min_ns) {
+static int64_t kept_from(int64_t keep_from_ms, int64_t min_ns) {
     int64_t from;
 
-    if (tenant->keep_from_ms == INT64_MIN) return min_ns;
-    if (__builtin_mul_overflow(tenant->keep_from_ms, NS_PER_MS, &from))
-        from = tenant->keep_from_ms < 0 ? INT64_MIN : INT64_MAX;
+    if (keep_from_ms == INT64_MIN) return min_ns;
+    if (__builtin_mul_overflow(keep_from_ms, NS_PER_MS, &from))
+        from = keep_from_ms < 0 ? INT64_MIN : INT64_MAX;
     return MAX(min_ns, from);
+}
+
+/* Of all of the tenant's streams. */
+static int64_t kept_ns(const FetchTenant *tenant, int64_t min_ns) {
+    return kept_from(tenant->keep_from_ms, min_ns);
 }
 
 /* ---------- places ---------- */
@@ -401,12 +406,33 @@ static ErrCode stream_filter(QueryContext *query, const UnitList *list, const St
     return ERR_OK;
 }
 
+/* Of this stream. */
+static ErrCode stream_kept_ns(QueryContext *query, const Stream *stream, int64_t min_ns,
+                              int64_t *out, Error *err) {
+    const FetchTenant *tenant = stream->tenant;
+    LabelPair *pairs;
+    int64_t period_ms;
+
+    *out = kept_ns(tenant, min_ns);
+    if (tenant->log_streams == NULL) return ERR_OK;
+    pairs = ARENA_ARRAY(query->arena, LabelPair, stream->labels.count);
+    if (pairs == NULL) return out_of_memory(err);
+    for (uint32_t i = 0; i < stream->labels.count; i++)
+        pairs[i] = (LabelPair){symbols_str(query->symbols, stream->labels.labels[i].name),
+                               symbols_str(query->symbols, stream->labels.labels[i].value)};
+    period_ms = stream_retention_of(tenant->log_streams, (LabelPairs){pairs, stream->labels.count},
+                                    tenant->retention_ms);
+    if (period_ms > 0) *out = kept_from(tenant->now_ms - period_ms, *out);
+    return ERR_OK;
+}
+
 static ErrCode add_units(QueryContext *query, UnitList *list, uint32_t index, Stream *stream,
                          Error *err) {
     const StreamSelect *request = list->request;
-    int64_t min_ns = kept_ns(stream->tenant, request->min_ns), max_ns = request->max_ns - 1;
+    int64_t min_ns, max_ns = request->max_ns - 1;
     LogFilter filter;
 
+    TRY(stream_kept_ns(query, stream, request->min_ns, &min_ns, err));
     TRY(stream_filter(query, list, stream, &filter, err));
     qsort(stream->pages, stream->page_count, sizeof *stream->pages, compare_pages);
     for (uint32_t p = 0, end; p < stream->page_count; p = end) {

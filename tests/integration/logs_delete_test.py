@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Requests to delete logs over HTTP on a real MinIO: hidden at once on every path, gone from the
+"""Requests to delete logs and retention by stream, over HTTP on a real MinIO: hidden at once on every path, gone from the
 objects after compaction, whatever was pushed after the request stays, restarts and kill -9 forget
 nothing, other tenants notice nothing, bad input is answered as Loki does."""
 import datetime
@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import re
+import signal
 import subprocess
 import tempfile
 import time
@@ -89,10 +90,9 @@ class Server:
         self.arguments = ['--store', 's3://%s/%s' % (BUCKET, self.prefix), '--s3.endpoint',
                           ENDPOINT, '--compactor.interval', '1h', *arguments]
         if config is not None:
-            path = os.path.join(self.data, 'moraine.yaml')
-            with open(path, 'w') as f:
-                f.write(config)
-            self.arguments += ['--config', path]
+            self.config = os.path.join(self.data, 'moraine.yaml')
+            self.write_config(config)
+            self.arguments += ['--config', self.config]
         self.start()
 
     def start(self):
@@ -100,6 +100,11 @@ class Server:
 
     def kill(self):
         self.moraine.kill()
+
+    def write_config(self, text):
+        with open(self.config + '.new', 'w') as f:
+            f.write(text)
+        os.rename(self.config + '.new', self.config)
 
     def push(self, lines, tenant='t', labels=None, metadata=None):
         """lines: [(second after BASE, text)]"""
@@ -385,6 +390,80 @@ def test_bad_requests_are_answered_as_by_loki():
     assert len(server.requests(for_querytime_filtering='true')) == 2
     assert server.call('GET', start='x', end='y')[0] == 400
     server.moraine.stop()
+
+
+RULES = '''retention:
+  log_streams:
+    - {selector: '{app="short"}', period: 24h}
+    - {selector: '{app="short",env="audit"}', period: 900d, priority: 1}
+overrides:
+  u:
+    retention.log_streams:
+      - {selector: '{app=~".+"}', period: 900d}
+'''
+
+
+def push_short_and_long(server, tenant):
+    server.push(numbered(0, 50), labels={'app': 'short'}, tenant=tenant)
+    server.push(numbered(0, 30), labels={'app': 'short', 'env': 'audit'}, tenant=tenant)
+    server.push(numbered(0, 20), labels={'app': 'long'}, tenant=tenant)
+
+
+def test_streams_go_when_their_own_retention_is_over():
+    server = Server(config=RULES)
+    for tenant in ('t', 'u'):
+        push_short_and_long(server, tenant)
+
+    def check():
+        assert server.count('{app=~".+"}') == 50
+        assert server.count('{app="short"}') == 30
+        assert len(server.lines('{app="short",env=""}')) == 0
+        assert server.count('{app=~".+"}', tenant='u') == 100
+    check()
+    server.moraine.flush()
+    check()
+    server.moraine.compact()
+    check()
+    assert entries_in(blocks_of(server.prefix, 't')) == [50]
+    assert entries_in(blocks_of(server.prefix, 'u')) == [100]
+    server.moraine.stop()
+
+
+def test_rules_are_taken_over_by_a_running_server_also_for_blocks_that_are_there():
+    server = Server(config='{}')
+    for tenant in ('t', 'u'):
+        push_short_and_long(server, tenant)
+    server.moraine.flush()
+    server.moraine.compact()
+    before = blocks_of(server.prefix, 't') | blocks_of(server.prefix, 'u')
+    assert server.count('{app=~".+"}') == 100
+    server.write_config(RULES)
+    server.moraine.process.send_signal(signal.SIGHUP)
+    wait_until('the rules hold', lambda: server.count('{app=~".+"}') == 50)
+    assert server.count('{app=~".+"}', tenant='u') == 100
+    server.moraine.compact()
+    assert server.count('{app=~".+"}') == 50
+    assert entries_in(blocks_of(server.prefix, 't') - before) == [50]
+    assert blocks_of(server.prefix, 'u') - before == set()
+    after = blocks_of(server.prefix, 't')
+    server.moraine.compact()
+    assert blocks_of(server.prefix, 't') == after
+    server.moraine.stop()
+
+
+def test_rules_that_are_wrong_are_said_so():
+    for rule, text in [('{selector: "{app", period: 24h}', 'retention.log_streams.0.selector'),
+                       ('{selector: "{a=\\"b\\"}"}', 'a period above 0'),
+                       ('{period: 24h}', 'needs a selector'),
+                       ('{period: often}', 'no duration above 0'),
+                       ('{priority: 1.5}', 'no whole number'),
+                       ('{name: x}', 'a selector, a priority and a period, no name')]:
+        with tempfile.NamedTemporaryFile('w', suffix='.yaml') as file:
+            file.write('retention:\n  log_streams:\n    - %s\n' % rule)
+            file.flush()
+            done = subprocess.run([moraine.BINARY, 'config', 'check', '--config', file.name],
+                                  capture_output=True, text=True)
+        assert done.returncode != 0 and text in done.stderr, (rule, done)
 
 
 if __name__ == '__main__':

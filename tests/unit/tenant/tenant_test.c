@@ -89,6 +89,7 @@ static void the_table_covers_every_field_once(void **state) {
         assert_true(setting->help != NULL && setting->help[0] != '\0');
         assert_ptr_equal(config_find(table, str_of(setting->name)), setting);
     }
+    sum += sizeof(const StreamRetentions *); /* a list, which is no setting */
     assert_int_equal(ALIGN_UP(sum, 8), sizeof(TenantLimits));
 }
 
