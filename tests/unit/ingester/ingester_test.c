@@ -45,6 +45,34 @@ static void what_is_acknowledged_is_visible_at_once(void **state) {
     facts_done(&facts);
 }
 
+/* Before the answer: who asks right after it knows of the change. */
+static void what_is_acknowledged_is_noted(void **state) {
+    World *world = *state;
+    CLEANUP(changes_free) Changes *changes = changes_new();
+    ChangedRange ranges[CHANGES_RANGES_MAX];
+    Fact facts[] = {{1, 5000, 1}, {2, 7000, 2}, {3, 3000, 3}};
+    int64_t min_ms = INT64_MAX, max_ms = INT64_MIN;
+    size_t count;
+
+    world_stop(world, false);
+    world->options.changes = changes;
+    world_start(world);
+    assert_int_equal(world_append(world, TEAM, facts, ARRAY_LEN(facts)).code, ERR_OK);
+    count = changes_since(changes, TEAM, 0, ranges);
+    for (size_t i = 0; i < count; i++) {
+        min_ms = MIN(min_ms, ranges[i].min_ms);
+        max_ms = MAX(max_ms, ranges[i].max_ms);
+    }
+    assert_int_equal(min_ms, 3000);
+    assert_int_equal(max_ms, 7000);
+    assert_int_equal(changes_since(changes, STR("other"), 0, ranges), 0);
+    /* What is already in the log when the process starts was there for every question. */
+    assert_int_equal(changes_since(changes, TEAM, changes_mark(changes), ranges), 0);
+    world_stop(world, false);
+    world->options.changes = NULL;
+    world_start(world);
+}
+
 static void an_empty_batch_is_answered(void **state) {
     World *world = *state;
     AppendResult result;
@@ -521,6 +549,7 @@ static void writers_readers_and_flushes_do_not_disturb_each_other(void **state) 
 int main(void) {
     const struct CMUnitTest tests[] = {
         WORLD_TEST(what_is_acknowledged_is_visible_at_once),
+        WORLD_TEST(what_is_acknowledged_is_noted),
         WORLD_TEST(an_empty_batch_is_answered),
         WORLD_TEST(a_restart_brings_everything_back),
         WORLD_TEST(a_flush_moves_everything_into_the_store),

@@ -262,6 +262,76 @@ static void two_processes_see_each_others_commits(void **state) {
     world_done(&world);
 }
 
+static bool touched(Changes *changes, Str tenant, uint64_t mark, int64_t time_ms) {
+    ChangedRange ranges[CHANGES_RANGES_MAX];
+    size_t count = changes_since(changes, tenant, mark, ranges);
+
+    for (size_t i = 0; i < count; i++)
+        if (ranges[i].min_ms <= time_ms && time_ms <= ranges[i].max_ms) return true;
+    return false;
+}
+
+/* Both with conditional PUT and without, where deltas are listed. */
+static void what_others_commit_is_noted_when_it_shows(void **state) {
+    Error err = {0};
+
+    (void)state;
+    for (int conditional = 0; conditional < 2; conditional++) {
+        World world;
+
+        world_init(&world, conditional);
+        {
+            CLEANUP(changes_free) Changes *changes = changes_new();
+            CLEANUP(manifest_free) Manifest *one = open_manifest(&world);
+            CLEANUP(manifest_free) Manifest *two = open_manifest(&world);
+            uint64_t mark;
+
+            manifest_watch(two, changes);
+            assert_ok(add_one(one, "a", NULL, &err), &err);
+            assert_false(touched(changes, STR("a"), 0, 1500));
+            assert_ok(manifest_refresh(two, &err), &err);
+            assert_true(touched(changes, STR("a"), 0, 1500));
+            assert_false(touched(changes, STR("a"), 0, 2500));
+            assert_false(touched(changes, STR("b"), 0, 1500));
+            /* Its own commits moved what was noted before. */
+            mark = changes_mark(changes);
+            assert_ok(add_one(two, "b", NULL, &err), &err);
+            assert_ok(replace_one(two, "b", "c", &err), &err);
+            assert_ok(manifest_refresh(two, &err), &err);
+            assert_int_equal(changes_mark(changes), mark);
+            /* Met on the way of a commit. */
+            assert_ok(add_one(one, "d", NULL, &err), &err);
+            assert_ok(add_one(two, "e", NULL, &err), &err);
+            assert_ok(manifest_refresh(two, &err), &err);
+            assert_true(touched(changes, STR("a"), mark, 1500));
+        }
+        world_done(&world);
+    }
+}
+
+/* Then nobody knows what is new. */
+static void a_checkpoint_by_others_touches_everything(void **state) {
+    Error err = {0};
+    World world;
+
+    (void)state;
+    world_init(&world, true);
+    {
+        CLEANUP(changes_free) Changes *changes = changes_new();
+        CLEANUP(manifest_free) Manifest *one = open_manifest(&world);
+        CLEANUP(manifest_free) Manifest *two = open_manifest(&world);
+
+        manifest_watch(two, changes);
+        assert_ok(add_one(one, "a", NULL, &err), &err);
+        assert_ok(manifest_checkpoint(one, 0, 1000, &err), &err);
+        atomic_fetch_add(&world.clock.wall_ms, 120000);
+        assert_ok(manifest_refresh(two, &err), &err);
+        assert_holds(two, "a |");
+        assert_true(touched(changes, STR("b"), 0, INT64_MIN));
+    }
+    world_done(&world);
+}
+
 static void a_snapshot_never_changes(void **state) {
     const ManifestEntry *entries;
     const ManifestSnapshot *old;
@@ -695,6 +765,8 @@ int main(void) {
         cmocka_unit_test(a_change_must_not_name_a_key_twice),
         cmocka_unit_test(a_flush_is_recognised_long_after_its_segment_was_merged_away),
         cmocka_unit_test(two_processes_see_each_others_commits),
+        cmocka_unit_test(what_others_commit_is_noted_when_it_shows),
+        cmocka_unit_test(a_checkpoint_by_others_touches_everything),
         cmocka_unit_test(a_snapshot_never_changes),
         cmocka_unit_test(find_goes_by_tenant_signal_and_time_oldest_first),
         cmocka_unit_test(removed_objects_are_remembered_until_forgotten),
