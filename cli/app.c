@@ -58,7 +58,8 @@ struct App {
     Querier *querier;
     Admin *admin;
     HttpServer *server;
-    Arena *limits_arena; /* of the newest reload */
+    HttpServer *otlp_server; /* NULL: OTLP has no port of its own */
+    Arena *limits_arena;     /* of the newest reload */
 };
 
 /* ---- the parts ---- */
@@ -183,6 +184,7 @@ static void logs_sink_append(LogsSink *sink, const LogsBatch *batch, AppendDone 
 }
 
 static ErrCode open_gateway(App *app, Error *err) {
+    const Settings *s = &app->configuration.settings;
     GatewayOptions options = {
         .tenants = app->tenants,
         .metrics = &app->sink.sink,
@@ -190,14 +192,25 @@ static ErrCode open_gateway(App *app, Error *err) {
         .clock = app->clock,
         .bodies = &app->memory.bodies,
         .caches = &app->memory.caches,
-        .wire_bytes_max = app->configuration.settings.http_body_bytes_max,
+        .wire_bytes_max = s->http_body_bytes_max,
         .idle_buffer_bytes_max = IDLE_BODY_BYTES_MAX,
-        .created_zeros_off = !app->configuration.settings.created_timestamp_zero_sample,
+        .created_zeros_off = !s->created_timestamp_zero_sample,
+        .otlp = {.translation = s->otlp_translation,
+                 .promoted = s->otlp_promoted,
+                 .stream_labels = s->otlp_stream_labels,
+                 .no_target_info = !s->otlp_target_info,
+                 .keep_identifying = s->otlp_keep_identifying,
+                 .scope_labels = s->otlp_scope_labels,
+                 .custom_buckets = s->otlp_custom_buckets,
+                 .keep_delta = s->otlp_delta == 1},
     };
 
     app->sink = (IngesterSink){{sink_append, ingester_series_seed(app->ingester)}, app->ingester};
     app->logs_sink =
         (IngesterLogsSink){{logs_sink_append, ingester_series_seed(app->ingester)}, app->ingester};
+    if (cors_new(s->http_cors_origin, &app->cors, err) != ERR_OK)
+        return error_wrap(err, "http.cors_origin");
+    options.cors = app->cors;
     TRY(pool_new("gateway", GATEWAY_THREADS, 10000, &app->gateway_pool, err));
     options.pool = app->gateway_pool;
     return gateway_new(&options, &app->gateway, err);
@@ -259,30 +272,26 @@ static ErrCode open_querier(App *app, Error *err) {
         .changes = app->changes,
     };
 
-    if (cors_new(s->http_cors_origin, &app->cors, err) != ERR_OK)
-        return error_wrap(err, "http.cors_origin");
     options.cors = app->cors;
     return querier_new(&options, &app->querier, err);
 }
 
 /* Everybody who reaches the port may do everything: fine on loopback, to be said elsewhere. */
-static ErrCode check_auth(const Settings *s, Error *err) {
-    Str address = s->http;
-
+static ErrCode check_auth(const Settings *s, const char *setting, Str address, Error *err) {
     if (s->auth == AUTH_NONE || str_starts_with(address, STR("127.")) ||
         str_starts_with(address, STR("[::1]")) || str_starts_with(address, STR("localhost:")))
         return ERR_OK;
     return error_set(err, ERR_INVALID,
-                     "http: " STR_FMT " is not a loopback address, and everybody who reaches it "
+                     "%s: " STR_FMT " is not a loopback address, and everybody who reaches it "
                      "could read and write all tenants. Say `--auth none` when that is meant (a "
                      "proxy in front checks who asks, say)",
-                     STR_ARG(address));
+                     setting, STR_ARG(address));
 }
 
-static ErrCode open_server(App *app, Error *err) {
+static ErrCode new_server(App *app, Str address, HttpServer **out, Error *err) {
     const Settings *s = &app->configuration.settings;
     HttpServerOptions options = {
-        .address = s->http,
+        .address = address,
         .tls_cert_file = s->tls_cert_file,
         .tls_key_file = s->tls_key_file,
         .tls_client_ca_file = s->tls_client_ca_file,
@@ -292,7 +301,11 @@ static ErrCode open_server(App *app, Error *err) {
         .bodies = &app->memory.bodies,
     };
 
-    TRY(http_server_new(&options, &app->server, err));
+    return http_server_new(&options, out, err);
+}
+
+static ErrCode open_server(App *app, Error *err) {
+    TRY(new_server(app, app->configuration.settings.http, &app->server, err));
     gateway_register(app->gateway, app->server);
     querier_register(app->querier, app->server);
     app->admin = admin_new(app->ingester, app->compactor);
@@ -301,12 +314,33 @@ static ErrCode open_server(App *app, Error *err) {
     return http_server_start(app->server, err);
 }
 
+/* On the port that SDKs send to unless they are told otherwise. Nobody asked for it by name, so
+ * that somebody else has it already is no reason not to start. */
+static ErrCode open_otlp_server(App *app, Error *err) {
+    Str address = app->configuration.settings.otlp_http;
+    bool asked = address.len > 0;
+    ErrCode code;
+
+    if (str_equal(address, STR("off"))) return ERR_OK;
+    if (!asked) address = STR("127.0.0.1:4318");
+    TRY(new_server(app, address, &app->otlp_server, err));
+    gateway_register_otlp(app->gateway, app->otlp_server);
+    code = http_server_start(app->otlp_server, err);
+    if (code == ERR_OK || asked) return code;
+    LOG_WARN("OTLP has no port of its own; it is taken on the port of `http`", LOG_ERR(err));
+    http_server_free(app->otlp_server);
+    app->otlp_server = NULL;
+    return ERR_OK;
+}
+
 /* ---- the whole ---- */
 
 static ErrCode start(App *app, Error *err) {
     const Settings *s = &app->configuration.settings;
 
-    TRY(check_auth(s, err));
+    TRY(check_auth(s, "http", s->http, err));
+    if (s->otlp_http.len > 0 && !str_equal(s->otlp_http, STR("off")))
+        TRY(check_auth(s, "otlp-http", s->otlp_http, err));
     memory_share_out(&app->memory, s->memory_limit);
     app->tenants = tenants_new(&app->configuration.limits, app->configuration.limits_off);
     app->changes = changes_new();
@@ -323,15 +357,18 @@ static ErrCode start(App *app, Error *err) {
     TRY(open_gateway(app, err));
     TRY(open_compactor(app, err));
     TRY(open_querier(app, err));
-    return open_server(app, err);
+    TRY(open_server(app, err));
+    return open_otlp_server(app, err);
 }
 
 static void greet(const App *app) {
     const Settings *s = &app->configuration.settings;
     Str host = s->http;
     const char *scheme = s->tls_cert_file.len > 0 ? "https" : "http";
-    char base[300];
+    char base[300], otlp[64] = "(OpenTelemetry SDKs)";
 
+    if (app->otlp_server != NULL)
+        snprintf(otlp, sizeof otlp, "and on port %u", http_server_port(app->otlp_server));
     for (size_t i = host.len; i-- > 0;)
         if (host.ptr[i] == ':') {
             host.len = i;
@@ -343,10 +380,11 @@ static void greet(const App *app) {
     printf("moraine " MORAINE_VERSION " is ready\n"
            "  send metrics   %s/api/v1/push         (Prometheus remote_write)\n"
            "  send logs      %s/loki/api/v1/push    (Loki's push API)\n"
+           "  send OTLP      %s/v1/metrics, /v1/logs, %s\n"
            "  query          %s/prometheus          (Grafana data source: Prometheus)\n"
            "                 %s/logs                (Grafana data source: Loki)\n"
            "  its own state  %s/metrics, %s/ready\n",
-           base, base, base, base, base, base);
+           base, base, base, otlp, base, base, base, base);
     fflush(stdout);
 }
 
@@ -396,9 +434,12 @@ void app_stop(App *app) {
     if (app == NULL) return;
     if (app->admin != NULL) admin_set_ready(app->admin, false);
     if (app->querier != NULL) querier_stop_tails(app->querier);
+    if (app->otlp_server != NULL)
+        http_server_drain(app->otlp_server, (uint64_t)app->configuration.settings.shutdown_timeout);
     if (app->server != NULL)
         http_server_drain(app->server, (uint64_t)app->configuration.settings.shutdown_timeout);
     if (app->compactor != NULL) compactor_stop(app->compactor);
+    http_server_free(app->otlp_server);
     http_server_free(app->server);
     admin_free(app->admin);
     querier_free(app->querier);

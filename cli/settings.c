@@ -14,6 +14,10 @@
 static const char *const auth_choices[] = {"auto", "none", NULL};
 static const char *const level_choices[] = {"debug", "info", "warn", "error", NULL};
 static const char *const signature_choices[] = {"v4", "v2", NULL};
+static const char *const translation_choices[] = {
+    "UnderscoreEscapingWithSuffixes", "UnderscoreEscapingWithoutSuffixes",
+    "NoUTF8EscapingWithSuffixes", "NoTranslation", NULL};
+static const char *const delta_choices[] = {"refuse", "keep", NULL};
 static const char *const sync_choices[] = {"always", "interval", NULL};
 
 #define FIELD(field) offsetof(Settings, field)
@@ -24,6 +28,9 @@ static const ConfigSetting table[] = {
      "Local directory: the write-ahead log, and the objects when the store is a folder."},
     {"http", CONFIG_STR, FIELD(http), "127.0.0.1:8080", 0, 0, NULL, "ADDR:PORT",
      "Where the HTTP APIs listen. Port 0 takes a free one; an empty address means all."},
+    {"otlp-http", CONFIG_STR, FIELD(otlp_http), "", 0, 0, NULL, "ADDR:PORT|off",
+     "Where OTLP over HTTP listens, beside the same paths on the port of `http`. Without it "
+     "127.0.0.1:4318, unless somebody else has that port already."},
     {"store", CONFIG_STR, FIELD(store), "", 0, 0, NULL, "URL",
      "Where data lives for good: file:///dir or s3://bucket/prefix. Without it, the folder "
      "`store` in the data directory."},
@@ -102,6 +109,37 @@ static const ConfigSetting table[] = {
      NULL, NULL,
      "Write a zero at a counter's created timestamp when the sender gives one, so that its first "
      "increase counts."},
+
+    {"otlp.translation_strategy", CONFIG_CHOICE, FIELD(otlp_translation),
+     "UnderscoreEscapingWithSuffixes", 0, 0, translation_choices, "STRATEGY",
+     "How names of OTLP metrics and attributes become Prometheus': with unit and type as suffixes "
+     "or "
+     "without, dots and other characters as underscores or as they are."},
+    {"otlp.promote_resource_attributes", CONFIG_STR, FIELD(otlp_promoted), "", 0, 0, NULL, "NAMES",
+     "Resource attributes, separated by commas, that become labels of every series. `*`: all of "
+     "them. The others are in target_info."},
+    {"otlp.stream_labels", CONFIG_STR, FIELD(otlp_stream_labels), "", 0, 0, NULL, "NAMES",
+     "Resource attributes, separated by commas, that become labels of log streams; the others are "
+     "structured metadata. Without it Loki's list: service.name, service.namespace, "
+     "k8s.namespace.name, k8s.pod.name and so on."},
+    {"otlp.target_info", CONFIG_BOOL, FIELD(otlp_target_info), "true", 0, 0, NULL, NULL,
+     "Write a series target_info with the attributes of each resource."},
+    {"otlp.keep_identifying_resource_attributes", CONFIG_BOOL, FIELD(otlp_keep_identifying),
+     "false", 0, 0, NULL, NULL,
+     "target_info also has service.name, service.namespace and service.instance.id as labels, "
+     "beside "
+     "job and instance, which are made of them."},
+    {"otlp.promote_scope_metadata", CONFIG_BOOL, FIELD(otlp_scope_labels), "false", 0, 0, NULL,
+     NULL,
+     "Every series has the name, version and attributes of its instrumentation scope as labels "
+     "otel_scope_..."},
+    {"otlp.convert_histograms_to_nhcb", CONFIG_BOOL, FIELD(otlp_custom_buckets), "false", 0, 0,
+     NULL, NULL,
+     "Store explicit histograms as native ones with custom buckets instead of _bucket series."},
+    {"otlp.delta", CONFIG_CHOICE, FIELD(otlp_delta), "refuse", 0, 0, delta_choices, "refuse|keep",
+     "Metrics with delta temporality. `keep` stores each value as it comes; sum_over_time() adds "
+     "them "
+     "up, rate() doesn't fit them."},
 
     {"query.threads", CONFIG_U64, FIELD(query_threads), "0", 0, 1024, NULL, NULL,
      "Threads that run queries. 0: twice the cores."},

@@ -9,6 +9,7 @@
 typedef struct Settings {
     Str data;
     Str http;
+    Str otlp_http;
     Str store;
     int auth;
     int log_level;
@@ -44,6 +45,15 @@ typedef struct Settings {
     uint64_t flush_bytes;
     uint64_t flush_log_bytes;
     bool created_timestamp_zero_sample;
+
+    int otlp_translation;
+    Str otlp_promoted;
+    Str otlp_stream_labels;
+    bool otlp_target_info;
+    bool otlp_keep_identifying;
+    bool otlp_scope_labels;
+    bool otlp_custom_buckets;
+    int otlp_delta;
 
     uint64_t query_threads;
     int64_t query_lookback;

@@ -32,6 +32,7 @@ ErrCode gateway_new(const GatewayOptions *options, Gateway **out, Error *err) {
     gateway->buffers = buffers_new(gateway->options.idle_buffer_bytes_max, gateway->options.bodies);
     if (gateway->known == NULL || gateway->buffers == NULL)
         return error_set(err, ERR_LIMIT, "gateway: out of memory");
+    TRY(otlp_settings_init(&gateway->otlp, &gateway->options.otlp, err));
     atomic_store(&shown, gateway);
     telemetry_callback("moraine_gateway_known_series_bytes", "",
                        "Memory of the set of series whose labels were checked before.",
@@ -47,6 +48,7 @@ static void release(void *what) {
     if (atomic_fetch_sub_explicit(&gateway->users, 1, memory_order_acq_rel) != 1) return;
     known_free(gateway->known);
     buffers_free(gateway->buffers);
+    otlp_settings_done(&gateway->otlp);
     free(gateway);
 }
 
@@ -67,4 +69,9 @@ void gateway_free(Gateway *gateway) {
 void gateway_register(Gateway *gateway, HttpServer *server) {
     prom_register(gateway, server);
     if (gateway->options.logs != NULL) loki_register(gateway, server);
+    otlp_register(gateway, server);
+}
+
+void gateway_register_otlp(Gateway *gateway, HttpServer *server) {
+    otlp_register(gateway, server);
 }

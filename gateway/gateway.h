@@ -3,9 +3,12 @@
  * gateway.h: the role that takes writes in: protocols to batches, each checked against its tenant's
  * limits and handed to a sink.
  *
- *     POST /api/v1/push, /api/v1/write, /prometheus/api/v1/write    Prometheus remote
- * write 1.0, 2.0 POST /loki/api/v1/push, /api/prom/push                        Loki push, protobuf
- * and JSON
+ * Prometheus remote write 1.0 and 2.0: POST /api/v1/push, /api/v1/write, /prometheus/api/v1/write.
+ *
+ * Loki push, protobuf and JSON: POST /loki/api/v1/push, /api/prom/push, both also under /logs.
+ *
+ * OTLP over HTTP, protobuf and JSON: POST /v1/metrics, /v1/logs, both also under /otlp;
+ * /api/v1/otlp/v1/metrics and /prometheus/api/v1/otlp/v1/metrics; /logs/otlp/v1/logs.
  *
  * Handlers run on the server's loops. Bodies that are larger than `inline_bytes_max` as sent are
  * decoded on `pool`, so that one of them doesn't hold up a loop's other connections.
@@ -13,10 +16,25 @@
 #include "common/base/clock.h"
 #include "common/base/pool.h"
 #include "common/batch/sink.h"
+#include "common/net/cors.h"
 #include "common/net/http.h"
 #include "common/tenant/tenant.h"
 
 typedef struct Gateway Gateway;
+
+/* How OTLP is mapped; texts of several names have commas between them. All zero: the defaults. */
+typedef struct GatewayOtlp {
+    /* 0: UnderscoreEscapingWithSuffixes, 1: UnderscoreEscapingWithoutSuffixes,
+     * 2: NoUTF8EscapingWithSuffixes, 3: NoTranslation, as Prometheus' otlp.translation_strategy */
+    int translation;
+    Str promoted;      /* resource attributes that become labels of each series; `*`: all */
+    Str stream_labels; /* resource attributes that become labels of streams; empty: Loki's list */
+    bool no_target_info;
+    bool keep_identifying; /* target_info has service.name and the like as labels, too */
+    bool scope_labels;     /* each series has otel_scope_name, otel_scope_version and so on */
+    bool custom_buckets;   /* explicit histograms become native ones with custom buckets */
+    bool keep_delta;       /* delta temporality is stored as it comes instead of refused */
+} GatewayOtlp;
 
 /* Everything that is pointed to is borrowed and outlives the gateway. */
 typedef struct GatewayOptions {
@@ -34,6 +52,8 @@ typedef struct GatewayOptions {
     /* Where remote write 2.0 says when a counter started, a sample of 0 is stored at that time, so
      * that its first value counts as an increase. True: don't. */
     bool created_zeros_off;
+    const Cors *cors; /* which web pages may send OTLP; NULL: those of the same origin */
+    GatewayOtlp otlp;
 } GatewayOptions;
 
 /* ERR_LIMIT: out of memory. */
@@ -46,3 +66,5 @@ DEFINE_CLEANUP(Gateway, gateway_free)
 
 /* Adds the routes. Before http_server_start(). */
 void gateway_register(Gateway *gateway, HttpServer *server);
+/* OTLP's alone, for a port of its own. */
+void gateway_register_otlp(Gateway *gateway, HttpServer *server);

@@ -5,12 +5,14 @@
 #include "gateway/buffers.h"
 #include "gateway/gateway.h"
 #include "gateway/metrics/known.h"
+#include "gateway/otlp/settings.h"
 
 struct Gateway {
     _Atomic size_t users;   /* the owner, and each request until its arena goes */
     GatewayOptions options; /* with the defaults filled in */
     KnownSeries *known;
     Buffers *buffers;
+    OtlpSettings otlp;
 };
 
 /* Keeps the gateway for as long as the request's arena lasts. False: out of memory. */
@@ -18,6 +20,9 @@ MUST_USE bool gateway_hold(Gateway *gateway, Arena *arena);
 
 /* gateway/prom/push.c */
 void prom_register(Gateway *gateway, HttpServer *server);
+
+/* gateway/otlp/push.c */
+void otlp_register(Gateway *gateway, HttpServer *server);
 
 /* gateway/loki/push.c */
 void loki_register(Gateway *gateway, HttpServer *server);

@@ -280,9 +280,9 @@ static Str metadata_name(Streams *streams, Str name) {
     return name.len == 0 ? STR("_") : (Str){out, (size_t)(at - out)};
 }
 
-/* By name; of equal names the last one stays. */
+/* By name; of equal names the last one stays. One without a value is not there. */
 static size_t unique_pairs(LabelPair *pairs, size_t count) {
-    size_t kept = 0;
+    size_t kept = 0, unique = 0;
 
     if (count > 32) labels_sort(pairs, count); /* nobody's entries, but some attacker's */
     for (size_t i = 1; i < count && count <= 32; i++)
@@ -296,7 +296,9 @@ static size_t unique_pairs(LabelPair *pairs, size_t count) {
         if (kept > 0 && str_equal(pairs[kept - 1].name, pairs[i].name)) kept--;
         pairs[kept++] = pairs[i];
     }
-    return kept;
+    for (size_t i = 0; i < kept; i++)
+        if (pairs[i].value.len > 0) pairs[unique++] = pairs[i];
+    return unique;
 }
 
 static Str entry_level(const Streams *streams, const LabelPair *pairs, size_t count, Str line) {

@@ -70,8 +70,10 @@ class Moraine:
         os.makedirs(self.data, exist_ok=True)
         self.log_path = os.path.join(self.data, '..', os.path.basename(self.data) + '.log')
         self.log = open(self.log_path, 'ab')
+        # Many run beside each other, so that none takes the port that OTLP has by default.
+        own_port = [] if '--otlp-http' in arguments else ['--otlp-http', 'off']
         self.process = run(list(wrapper) + [binary or BINARY, '--data', self.data, '--http', '127.0.0.1:0',
-                            *arguments],
+                            *own_port, *arguments],
                            stdout=subprocess.PIPE, stderr=self.log,
                            env={**os.environ, **(env or {})})
         self.port = None

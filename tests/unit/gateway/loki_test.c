@@ -79,6 +79,23 @@ static void json_becomes_streams(void **state) {
     assert_int_equal(world->streams.rejects.entries, 0);
 }
 
+static void metadata_without_a_value_is_not_there(void **state) {
+    World *world = *state;
+    const LogsBatch *batch = &world->streams.batch;
+
+    assert_ok(
+        loki_decode_json(
+            &world->streams,
+            STR("{\"streams\":[{\"stream\":{\"level\":\"warn\"},\"values\":[["
+                "\"1799999999000000001\","
+                "\"a\",{\"k\":\"\",\"l\":\"m\"}],[\"1799999999000000002\",\"b\",{\"k\":\"\"}]]}]}"),
+            &world->err),
+        &world->err);
+    assert_int_equal(batch->entry_count, 2);
+    assert_str(labels_text(world, batch->entries[0].metadata), "detected_level=warn;l=m;");
+    assert_str(labels_text(world, batch->entries[1].metadata), "detected_level=warn;");
+}
+
 static void keys_may_come_in_any_order_and_others_too(void **state) {
     World *world = *state;
 
@@ -315,6 +332,7 @@ static void a_small_budget_is_said_as_such(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(json_becomes_streams, setup, teardown),
+        cmocka_unit_test_setup_teardown(metadata_without_a_value_is_not_there, setup, teardown),
         cmocka_unit_test_setup_teardown(keys_may_come_in_any_order_and_others_too, setup, teardown),
         cmocka_unit_test_setup_teardown(the_old_json_is_known, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_json_says_where, setup, teardown),
