@@ -189,7 +189,9 @@ static void add_unit(const Volumes *volumes, Volume *volume, const StreamUnit *u
     int64_t start = volumes->start_ns;
     int64_t skipped = (MAX(unit->min_ns, start) / volumes->step_ns) - start / volumes->step_ns;
 
-    for (size_t b = (size_t)MAX(skipped, 0); b < volumes->buckets; b++) {
+    /* One bucket is the whole range, whatever multiples of its length lie in it. */
+    for (size_t b = volumes->buckets == 1 ? 0 : (size_t)MAX(skipped, 0); b < volumes->buckets;
+         b++) {
         int64_t from = b == 0 ? start : bucket_end(volumes, b - 1);
 
         if (from > unit->max_ns) return;
