@@ -241,11 +241,11 @@ static ErrCode check_deadline(const ApiCall *call, const ManifestDelete *request
     CLEANUP_IN_PLACE(buf_done) Buf text;
     Str force;
 
+    buf_init(&text, 0);
     if (period_ms <= 0 ||
         clock_now_ms(call->querier->options.clock) - request->created_ms <= period_ms)
         return ERR_OK;
     if (api_param(call, "force", &force) && str_equal(force, STR("true"))) return ERR_OK;
-    buf_init(&text, 0);
     logql_append_go_duration(&text, period_ms * NS_PER_MS);
     buf_append_byte(&text, '\0');
     return error_set(err, ERR_INVALID,

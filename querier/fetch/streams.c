@@ -65,9 +65,10 @@ static ErrCode add_part(Arena *arena, LogParts *parts, const LogsSelection *sele
 /* The requests that apply to the last part added, if it was. */
 static ErrCode add_cuts(LogParts *parts, size_t before, LogCuts *cuts, uint64_t cleared, bool late,
                         const LogSelect *select, Error *err) {
-    LogPart *part = &parts->items[parts->count - 1];
+    LogPart *part;
 
     if (parts->count == before) return ERR_OK;
+    part = &parts->items[parts->count - 1];
     return log_cuts_of(cuts, cleared, late, select->min_ns, select->max_ns, &part->cuts,
                        &part->cut_count, err);
 }
