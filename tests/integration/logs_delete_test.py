@@ -245,8 +245,8 @@ def test_filters_of_lines_labels_and_metadata_choose_entries():
 
 def test_a_stream_of_which_nothing_is_left_shows_nowhere():
     server = Server()
-    server.push(numbered(0, 20), labels={'app': 'gone'})
-    server.push(numbered(0, 20), labels={'app': 'stays'})
+    for app in ('gone', 'stays'):
+        server.push([(i, 'line n=%d' % i) for i in range(40)], labels={'app': app})
 
     def check(apps):
         span = {'start': '%d' % ((BASE - 10) * SECOND), 'end': '%d' % ((BASE + 3000) * SECOND)}
@@ -257,6 +257,10 @@ def test_a_stream_of_which_nothing_is_left_shows_nowhere():
         assert sorted(v['metric']['app'] for v in volume) == apps
         stats = server.moraine.get_raw('/loki/api/v1/index/stats', 't', query='{app=~".+"}', **span)
         assert json.loads(stats[1])['streams'] == len(apps), stats
+        seen = get('/loki/api/v1/patterns', 't', query='{app=~".+"}', step='10s', **span)
+        assert sum(n for p in seen for _, n in p['samples']) == 40 * len(apps), seen
+        raw = server.moraine.get_raw('/loki/api/v1/detected_fields', 't', query='{app=~".+"}', **span)
+        assert bool(json.loads(raw[1])['fields']) == bool(apps), raw
     check(['gone', 'stays'])
     server.delete('{app="gone"}', prefix='/logs', method='PUT')
     check(['stays'])
@@ -328,6 +332,21 @@ def test_within_its_cancel_period_a_request_only_hides():
     assert server.requests()[0]['status'] == 'received'
     assert server.call('DELETE', request_id=request)[0] == 204
     assert server.lines() == ['line %d' % i for i in range(100)]
+    server.moraine.stop()
+
+
+def test_past_its_cancel_period_a_request_is_taken_back_by_force():
+    server = Server('--compactor.delete_cancel_period', '1ms')
+    server.push(numbered(0, 10))
+    request = server.delete('{app="a"}')
+    time.sleep(0.01)
+    status, body, _ = server.call('DELETE', request_id=request)
+    assert status == 400 and body.startswith(
+        b'Cancellation of partially completed delete request or delete request past the deadline '
+        b'of 1ms since its creation is not allowed.'), body
+    assert server.lines() == []
+    assert server.call('DELETE', request_id=request, force='true')[0] == 204
+    assert len(server.lines()) == 10
     server.moraine.stop()
 
 
