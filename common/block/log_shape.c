@@ -10,7 +10,7 @@
 #include "common/base/random.h"
 #include "common/block/log_text.h"
 
-enum { SLOTS_MIN = 256, KEPT_BYTES_MAX = 16 << 20 };
+enum { SLOTS_MIN = 256, KEPT_BYTES_MAX = 24 << 20 };
 
 typedef struct Entry {
     Hash128 hash;
@@ -101,7 +101,9 @@ static ErrCode make_parts(LogShapes *s, Str text, LogShape *shape, Error *err) {
 
         if (!log_template_part(&text, &constant, &type, &param))
             return log_page_corrupt(err, "a bad template");
-        if (constant.len > 0) parts[n++] = (LogShapePart){.text = constant};
+        if (constant.len > 0)
+            parts[n++] = (LogShapePart){.at = (uint32_t)(constant.ptr - shape->text),
+                                        .length = (uint32_t)constant.len};
         if (type == 0) continue;
         if (slot == shape->slot_count) return log_page_corrupt(err, "a bad template");
         types[2 * slot] = type;
@@ -157,6 +159,7 @@ ErrCode log_shapes_get(LogShapes *s, Str text, uint32_t slot_count, LogShape **o
     shape = ARENA_NEW(s->arena, LogShape);
     if (text.ptr == NULL || shape == NULL) return log_page_no_memory(err);
     shape->slot_count = slot_count;
+    shape->text = text.ptr;
     TRY(make_parts(s, text, shape, err));
     *find(s->slots, s->mask, hash) = (Entry){hash, shape};
     s->count++;

@@ -307,13 +307,14 @@ ErrCode log_text_shape(LogText *t, uint32_t row, LogShape **out, Error *err) {
 ErrCode log_text_span(LogText *t, uint32_t row, const LogSpan *span, Arena *arena, Str *out,
                       Error *err) {
     const LogTemplate *template = &t->templates[log_text_template(t, row)];
-    const LogShapePart *parts = template->shape->parts;
+    const LogShape *shape = template->shape;
+    const LogShapePart *parts = shape->parts;
     const LogSlot *slots = t->slots + template->first_slot;
     size_t most = 0;
     char *start, *at;
 
     if (span->end - span->first == 1 && parts[span->first].kind == LOG_PART_TEXT) {
-        Str text = parts[span->first].text;
+        Str text = log_part_text(shape, &parts[span->first]);
 
         *out = str_slice(text, span->skip, text.len - span->skip - span->cut);
         return ERR_OK;
@@ -321,7 +322,7 @@ ErrCode log_text_span(LogText *t, uint32_t row, const LogSpan *span, Arena *aren
     for (uint32_t p = span->first; p < span->end; p++) {
         const LogSlot *slot = &slots[parts[p].slot];
 
-        most += parts[p].text.len;
+        most += parts[p].length;
         if (parts[p].kind == LOG_PART_TEXT) continue;
         TRY(log_text_need(t, slot->column, err));
         most += bytes_max(slot->type, slot->param);
@@ -330,7 +331,7 @@ ErrCode log_text_span(LogText *t, uint32_t row, const LogSpan *span, Arena *aren
     if (start == NULL) return log_page_no_memory(err);
     for (uint32_t p = span->first; p < span->end; p++) {
         if (parts[p].kind == LOG_PART_TEXT)
-            at = put_constant(at, parts[p].text.ptr, parts[p].text.len, false);
+            at = put_constant(at, shape->text + parts[p].at, parts[p].length, false);
         else
             at = put_slot(t, &slots[parts[p].slot], row, at);
     }

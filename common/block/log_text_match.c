@@ -309,7 +309,7 @@ static void found_across(const LogShape *shape, const Text *t, uint32_t p, Findi
     while (first > 0 && before < t->text.len) {
         const LogShapePart *part = &shape->parts[--first];
 
-        before += part->kind == LOG_PART_TEXT ? part->text.len : 1;
+        before += part->kind == LOG_PART_TEXT ? part->length : 1;
     }
     /* What the bits say is only the beginning: it may go on behind. */
     if (t->cut) end = shape->part_count;
@@ -368,15 +368,17 @@ static bool find_in_shape(const LogShape *shape, const Text *t, uint32_t number,
         bool done = false;
 
         if (part->kind == LOG_PART_TEXT) {
+            Str text = log_part_text(shape, part);
+
             if (fold) {
-                for (size_t i = 0; i < part->text.len; i++) {
-                    state = (state << 1 | 1) & t->of_byte[(uint8_t)part->text.ptr[i]];
+                for (size_t i = 0; i < text.len; i++) {
+                    state = (state << 1 | 1) & t->of_byte[(uint8_t)text.ptr[i]];
                     done |= (state & t->last) != 0;
                 }
             } else {
-                if (has_text(part->text, t->text)) return f->yes = true;
-                carried = through_text(t, part->text, state, &done);
-                state = carried | begun_in_text(t, part->text, &done);
+                if (has_text(text, t->text)) return f->yes = true;
+                carried = through_text(t, text, state, &done);
+                state = carried | begun_in_text(t, text, &done);
             }
             if (done) found_across(shape, t, p, f);
             continue;

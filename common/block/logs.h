@@ -139,14 +139,16 @@ typedef enum LogPartKind {
 } LogPartKind;
 
 typedef struct LogShapePart {
-    Str text;      /* of LOG_PART_TEXT; it lives as long as the shape */
-    uint8_t kind;  /* LogPartKind */
+    uint32_t at; /* of constant text, in LogShape.text */
+    uint32_t length;
     uint16_t slot; /* which variable of the line */
+    uint8_t kind;  /* LogPartKind */
 } LogShapePart;
 
 /* Lines of one shape have the same constant text, and variables of the same kinds between. Shapes
  * are the decoder's and come back from page to page; they live as long as the LogView at least. */
 typedef struct LogShape {
+    const char *text;
     const LogShapePart *parts;
     uint32_t part_count;
     uint32_t slot_count;
@@ -156,6 +158,10 @@ typedef struct LogShape {
     const void *note;
     struct LogVerdict *verdict; /* the decoder's */
 } LogShape;
+
+static inline Str log_part_text(const LogShape *shape, const LogShapePart *part) {
+    return (Str){shape->text + part->at, part->length};
+}
 
 /* A run of parts, with bytes left out at its ends where these are constant text. */
 typedef struct LogSpan {

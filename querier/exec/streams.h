@@ -9,6 +9,7 @@
  * querier/fetch/ fills this from blocks and heads; tests fill it from literals.
  */
 #include "common/batch/labels.h"
+#include "common/block/logs.h"
 #include "querier/exec/series.h"
 
 /* What a query read, for its statistics; added up by source and engine from any thread. */
@@ -34,6 +35,7 @@ enum {
     STREAM_NEED_LINES = 1,
     STREAM_NEED_LENGTHS = 2,  /* of lines: bytes_rate() and the like */
     STREAM_NEED_METADATA = 4, /* structured metadata */
+    STREAM_NEED_PARTS = 8,    /* where lines are needed: StreamBatch.text instead will do */
 };
 
 /* A line must contain one of `any` (negated: none of them), byte for byte. */
@@ -77,6 +79,11 @@ typedef struct StreamBatch {
     const int64_t *times;    /* ns */
     const Str *lines;        /* NULL unless needed or needles are undone */
     const uint32_t *lengths; /* with STREAM_NEED_LENGTHS; NULL: the lines have them */
+    /* Instead of lines, with STREAM_NEED_PARTS: a page whose lines nobody put together yet, and
+     * which of its rows each entry is. */
+    LogText *text;
+    const uint32_t *rows;
+    uint64_t text_bytes; /* of the entries' lines, about */
     /* Per entry; NULL: no entry has any. Names are sorted, unique and not empty; bytes may be any.
      * Entries with the very same metadata may share their `pairs`, and readers count on seeing
      * that by the pointer. */

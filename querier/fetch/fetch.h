@@ -17,6 +17,7 @@ typedef struct FetchOptions {
     HeadReader heads;
     LogHeadReader log_heads;        /* select NULL: there are none */
     const LogCutLanguage *language; /* of delete requests; NULL: they hide nothing */
+    bool plain; /* every line is put together and left to the query: what tests compare with */
 } FetchOptions;
 
 typedef struct FetchTenant {

@@ -240,9 +240,11 @@ static ErrCode turn_around(StreamScratch *scratch, LogView *view, Error *err) {
     Str *lines = view->lines == NULL ? NULL : ARENA_ARRAY(scratch->batch, Str, count);
     Str *metadata = view->metadata == NULL ? NULL : ARENA_ARRAY(scratch->batch, Str, count);
     uint32_t *lengths = view->lengths == NULL ? NULL : ARENA_ARRAY(scratch->batch, uint32_t, count);
+    uint32_t *rows = view->rows == NULL ? NULL : ARENA_ARRAY(scratch->batch, uint32_t, count);
 
-    if (times == NULL || (view->lines != NULL && lines == NULL) ||
-        (view->metadata != NULL && metadata == NULL) || (view->lengths != NULL && lengths == NULL))
+    if (times == NULL || (view->rows != NULL && rows == NULL) ||
+        (view->lines != NULL && lines == NULL) || (view->metadata != NULL && metadata == NULL) ||
+        (view->lengths != NULL && lengths == NULL))
         return out_of_memory(err);
     for (size_t i = 0; i < count; i++) {
         size_t from = count - 1 - i;
@@ -251,16 +253,19 @@ static ErrCode turn_around(StreamScratch *scratch, LogView *view, Error *err) {
         if (lines != NULL) lines[i] = view->lines[from];
         if (metadata != NULL) metadata[i] = view->metadata[from];
         if (lengths != NULL) lengths[i] = view->lengths[from];
+        if (rows != NULL) rows[i] = view->rows[from];
     }
     view->times_ns = times;
     view->lines = lines;
     view->metadata = metadata;
     view->lengths = lengths;
+    view->rows = rows;
     return ERR_OK;
 }
 
 static ErrCode next_direct(StreamReader *reader, StreamBatch *out, Error *err) {
     StreamScratch *scratch = reader->scratch;
+    const LogPage *page = reader->unit->pages[0].page;
     LogDecoder *decoder;
     LogView view;
 
@@ -279,7 +284,11 @@ static ErrCode next_direct(StreamReader *reader, StreamBatch *out, Error *err) {
     out->times = view.times_ns;
     out->lines = view.lines;
     out->lengths = view.lengths;
-    out->needles_done = view.exact;
+    out->text = view.text;
+    out->rows = view.rows;
+    if (view.text != NULL && view.lengths == NULL)
+        out->text_bytes = (uint64_t)page->raw_bytes * view.count / MAX(page->count, 1u);
+    out->needles_done = view.exact && !reader->fetched->plain;
     return put_metadata(scratch, view.metadata, view.count, out, err);
 }
 
@@ -317,7 +326,7 @@ static OpenPage *soonest_page(StreamReader *reader) {
 static ErrCode open_page(StreamReader *reader, const PageRef *ref, Error *err) {
     StreamScratch *scratch = reader->scratch;
     /* Lines are looked at to find doubles. */
-    unsigned columns = reader->fetched->columns | LOG_LINES;
+    unsigned columns = (reader->fetched->columns & ~(unsigned)LOG_PARTS) | LOG_LINES;
     OpenPage page = {0};
 
     if (scratch->open_count == scratch->open_capacity) {

@@ -463,13 +463,13 @@ static ErrCode add_units(QueryContext *query, UnitList *list, uint32_t index, St
     return ERR_OK;
 }
 
-static ErrCode line_filter(QueryContext *query, const StreamSelect *request, LogFilter *out,
-                           Error *err) {
+static ErrCode line_filter(const FetchSource *fetch, QueryContext *query,
+                           const StreamSelect *request, LogFilter *out, Error *err) {
     LogNeedle *needles = ARENA_ARRAY(query->arena, LogNeedle, request->needle_count);
 
     if (needles == NULL) return out_of_memory(err);
     *out = (LogFilter){.needles = needles};
-    for (size_t n = 0; n < request->needle_count; n++) {
+    for (size_t n = 0; n < request->needle_count && !fetch->options.plain; n++) {
         const StreamNeedle *needle = &request->needles[n];
 
         needles[out->needle_count++] =
@@ -478,10 +478,12 @@ static ErrCode line_filter(QueryContext *query, const StreamSelect *request, Log
     return ERR_OK;
 }
 
-static unsigned wanted_columns(const StreamSelect *request) {
+static unsigned wanted_columns(const FetchSource *fetch, const StreamSelect *request) {
     unsigned columns = LOG_TIMES;
 
-    if ((request->need & STREAM_NEED_LINES) != 0) columns |= LOG_LINES;
+    if (fetch->options.plain) return LOG_TIMES | LOG_LINES | LOG_METADATA;
+    if ((request->need & STREAM_NEED_LINES) != 0)
+        columns |= (request->need & STREAM_NEED_PARTS) != 0 ? LOG_PARTS : LOG_LINES;
     if ((request->need & STREAM_NEED_LENGTHS) != 0) columns |= LOG_LENGTHS;
     if ((request->need & STREAM_NEED_METADATA) != 0) columns |= LOG_METADATA;
     return columns;
@@ -503,7 +505,8 @@ static ErrCode make_set(FetchSource *fetch, QueryContext *query, const StreamSel
         .arena = query->arena,
         .units = ARENA_ARRAY(query->arena, FetchedUnit, MAX(pages, 1)),
         .stats = request->stats,
-        .columns = wanted_columns(request),
+        .columns = wanted_columns(fetch, request),
+        .plain = fetch->options.plain,
         .backward = request->backward,
     };
     if (fetched->units == NULL) return out_of_memory(err);
@@ -538,7 +541,7 @@ static ErrCode streams_select(StreamSource *source, QueryContext *query,
 
     *out = (StreamSet){0};
     if (request->max_ns <= request->min_ns) return ERR_OK;
-    TRY(line_filter(query, request, &filter, err));
+    TRY(line_filter(fetch, query, request, &filter, err));
     TRY(select_parts(fetch, query, request, &filter, &parts, err));
     TRY(join_parts(fetch, query, &parts, &streams, err));
     return make_set(fetch, query, request, &filter, &streams, out, err);

@@ -33,6 +33,7 @@ typedef struct FetchedStreams {
     FetchedUnit *units;
     StreamStats *stats; /* maybe NULL */
     unsigned columns;   /* LogColumns that are wanted */
+    bool plain;         /* FetchOptions.plain */
     bool backward;
 } FetchedStreams;
 

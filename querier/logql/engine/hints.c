@@ -92,6 +92,14 @@ static bool literals_of(Hints *hints, const LogqlLineTerm *term, Str **any, size
     return !has_empty(*any, *count);
 }
 
+bool logql_term_is_needle(Arena *arena, const LogqlLineTerm *term) {
+    Hints hints = {.arena = arena};
+    size_t count;
+    Str *any;
+
+    return literals_of(&hints, term, &any, &count) && !hints.failed;
+}
+
 static void add_term(Hints *hints, const LogqlLineTerm *term) {
     Str *any = NULL;
     size_t count = 0;

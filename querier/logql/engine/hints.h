@@ -8,3 +8,5 @@
 /* Fills needles and fields of `select` from the stages, in the order in which they were written.
  * False: out of memory. */
 MUST_USE bool logql_hints(Arena *arena, const LogqlLog *log, StreamSelect *select);
+/* Whether such a line filter is all said by one needle. */
+bool logql_term_is_needle(Arena *arena, const LogqlLineTerm *term);

@@ -162,7 +162,7 @@ ErrCode row_label_filter(Arena *arena, const LogqlLabelFilter *filter, RowStage 
     compiled->addresses = ARENA_ARRAY(arena, Address, count_addresses(filter) + 1);
     if (compiled->addresses == NULL) return logql_out_of_memory(err);
     TRY(compile_addresses(compiled, filter, err));
-    *out = (RowStage){run_label_filter, compiled};
+    *out = (RowStage){.run = run_label_filter, .data = compiled};
     return ERR_OK;
 }
 
@@ -219,7 +219,7 @@ static bool run_keep(const RowStage *stage, RowRun *run) {
 }
 
 ErrCode row_drop_keep(const LogqlStage *stage, RowStage *out) {
-    *out = (RowStage){stage->kind == LOGQL_STAGE_DROP ? run_drop : run_keep, stage};
+    *out = (RowStage){.run = stage->kind == LOGQL_STAGE_DROP ? run_drop : run_keep, .data = stage};
     return ERR_OK;
 }
 
@@ -227,7 +227,7 @@ ErrCode row_drop_keep(const LogqlStage *stage, RowStage *out) {
 
 static bool run_decolorize(const RowStage *stage, RowRun *run) {
     const Regex *regex = stage->data;
-    Str line = run->line, found;
+    Str line = row_line(run), found;
     char *out = NULL;
     size_t n = 0, at = 0;
 
@@ -242,7 +242,7 @@ static bool run_decolorize(const RowStage *stage, RowRun *run) {
     }
     if (out == NULL) return true;
     memcpy(out + n, line.ptr + at, line.len - at);
-    run->line = (Str){out, n + line.len - at};
+    row_line_set(run, (Str){out, n + line.len - at});
     return true;
 }
 
@@ -254,6 +254,6 @@ ErrCode row_decolorize(Arena *arena, RowStage *out, Error *err) {
                       STR("[\\x{1b}\\x{9b}][\\[\\]()#;?]*(?:(?:(?:[a-zA-Z\\d]*(?:;[a-zA-Z\\d]*)*)?"
                           "\\x{07})|(?:(?:\\d{1,4}(?:;\\d{0,4})*)?[\\dA-PRZcf-ntqry=><~]))"),
                       &regex, err));
-    *out = (RowStage){run_decolorize, regex};
+    *out = (RowStage){.run = run_decolorize, .data = regex};
     return ERR_OK;
 }

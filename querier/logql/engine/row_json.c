@@ -5,6 +5,7 @@
 #include <ctype.h>
 
 #include "querier/logql/engine/row_bytes.h"
+#include "querier/logql/engine/row_layout.h"
 #include "querier/logql/engine/row_stage.h"
 
 enum { DEPTH_MAX = 100, KEY_BYTES_MAX = 4096 };
@@ -196,7 +197,7 @@ RowJsonStep row_json_field(Str *rest, bool first, Arena *arena, Str *key, RowJso
     return step;
 }
 
-static Str text_of(Arena *arena, const RowJson *value) {
+Str row_json_text(Arena *arena, const RowJson *value) {
     Str text;
 
     if (value->kind == ROW_JSON_NULL) return (Str){"", 0};
@@ -228,25 +229,31 @@ static bool path_add(Path *path, Str name, Str key) {
     return true;
 }
 
+typedef struct Walk {
+    RowRun *run;
+    RowRecorder *recorder; /* fields are noted, not set; may be NULL */
+    Path path;
+    bool enough; /* nothing more is wanted */
+} Walk;
+
 /* `name` lives as long as the entry, or is the path's. */
-static void set_field(RowRun *run, Str name, const Path *path, const RowJson *value) {
-    RowLabels *labels = &run->labels;
+static void set_field(Walk *w, Str name, const RowJson *value) {
+    RowLabels *labels = &w->run->labels;
+    const Path *path = &w->path;
 
     if (name.len == 0 || !row_labels_may_want(labels, name)) return;
+    if (w->recorder != NULL) {
+        row_recorder_field(w->recorder, name, value);
+        return;
+    }
     name = row_labels_parsed_name(labels, name);
     if (!row_labels_wants(labels, name)) return;
     if (name.ptr == path->bytes) name = str_dup(labels->scratch, name);
     if (name.ptr == NULL)
         labels->failed = true;
     else
-        row_labels_parse(labels, name, text_of(labels->scratch, value));
+        row_labels_parse(labels, name, row_json_text(labels->scratch, value));
 }
-
-typedef struct Walk {
-    RowRun *run;
-    Path path;
-    bool enough; /* nothing more is wanted */
-} Walk;
 
 static bool walk(Walk *w, Str object, unsigned depth);
 
@@ -257,14 +264,14 @@ static bool visit(Walk *w, Str key, const RowJson *value, unsigned depth) {
     bool good = true;
 
     if (before == 0 && value->kind != ROW_JSON_OBJECT) {
-        if (name.len <= KEY_BYTES_MAX) set_field(w->run, name, &w->path, value);
+        if (name.len <= KEY_BYTES_MAX) set_field(w, name, value);
         return true;
     }
     if (path_add(&w->path, name, key)) {
         Str path = {w->path.bytes, w->path.len};
 
         if (value->kind != ROW_JSON_OBJECT)
-            set_field(w->run, path, &w->path, value);
+            set_field(w, path, value);
         else if (depth < DEPTH_MAX && row_labels_wants_prefix(&w->run->labels, path))
             good = walk(w, value->text, depth + 1);
     }
@@ -285,8 +292,10 @@ static bool walk(Walk *w, Str object, unsigned depth) {
         RowJsonStep step = take_field(&cursor, first, labels->scratch, &key, &value);
 
         if (step != ROW_JSON_FIELD) return step == ROW_JSON_END;
+        if (w->recorder != NULL) row_recorder_json(w->recorder, key, &value);
         if (value.kind == ROW_JSON_NULL || value.kind == ROW_JSON_ARRAY) continue;
         if (!visit(w, key, &value, depth)) return false;
+        if (w->recorder != NULL) continue;
         w->enough = w->enough || (labels->hints->required_count > 0 && row_labels_enough(labels));
         if (w->enough || labels->refused) return true;
     }
@@ -297,17 +306,52 @@ static void broken(RowRun *run) {
                     STR("Value looks like object, but can't find closing '}' symbol"));
 }
 
-static bool run_json(const RowStage *stage, RowRun *run) {
-    Cursor line = cursor_of(run->line);
+/* False: it is no object that can be read. */
+static bool walk_line(RowRun *run, Str text, RowRecorder *recorder) {
+    Cursor line = cursor_of(text);
     Walk w;
 
-    (void)stage;
-    if (row_labels_enough(&run->labels)) return true;
     w.run = run;
+    w.recorder = recorder;
     w.path.len = 0; /* its bytes are not cleared: they are many */
     w.enough = false;
     skip_spaces(&line);
-    if (line.at == line.end || *line.at != '{' || !walk(&w, rest_of(&line), 0)) broken(run);
+    return line.at < line.end && *line.at == '{' && walk(&w, rest_of(&line), 0);
+}
+
+static bool record_json(const RowStage *stage, RowRun *run, Str line, RowRecorder *recorder) {
+    (void)stage;
+    return walk_line(run, line, recorder);
+}
+
+/* As walk() would, with fields where lines of this shape have them. */
+static bool set_fields(RowRun *run, const RowLayout *layout) {
+    RowLabels *labels = &run->labels;
+
+    for (size_t i = 0; i < layout->count; i++) {
+        const RowField *field = &layout->fields[i];
+        Str name = row_labels_parsed_name(labels, field->name);
+        RowJson value = {field->kind, field->text, field->plain};
+
+        if (!row_labels_wants(labels, name)) continue;
+        if (!field->constant) {
+            if (!row_field_text(run, field, &value.text)) return false;
+            value.text = row_json_text(labels->scratch, &value);
+        }
+        row_labels_parse(labels, name, value.text);
+        if (labels->refused) return false;
+        if (labels->hints->required_count > 0 && row_labels_enough(labels)) return true;
+    }
+    return true;
+}
+
+static bool run_json(const RowStage *stage, RowRun *run) {
+    const RowLayout *layout;
+
+    if (row_labels_enough(&run->labels)) return true;
+    layout = row_layout(stage, run, record_json);
+    if (layout != NULL) return set_fields(run, layout);
+    if (!walk_line(run, row_line(run), NULL)) broken(run);
     return !run->labels.refused;
 }
 
@@ -369,20 +413,21 @@ static bool find_value(const Wanted *wanted, Str line, Arena *scratch, RowJson *
 static bool run_expressions(const RowStage *stage, RowRun *run) {
     const Expressions *expressions = stage->data;
     RowLabels *labels = &run->labels;
+    Str line = row_line(run);
     RowJson value;
     Str known;
 
-    if (run->line.len == 0 || row_labels_enough(labels)) return true;
-    if (run->line.ptr[0] != '"' && run->line.ptr[0] != '{' && run->line.ptr[0] != '[') {
+    if (line.len == 0 || row_labels_enough(labels)) return true;
+    if (line.ptr[0] != '"' && line.ptr[0] != '{' && line.ptr[0] != '[') {
         row_labels_fail(labels, STR("JSONParserErr"), (Str){"", 0});
         return true;
     }
     for (size_t i = 0; i < expressions->count; i++) {
         const Wanted *wanted = &expressions->wanted[i];
 
-        if (find_value(wanted, run->line, labels->scratch, &value))
+        if (find_value(wanted, line, labels->scratch, &value))
             row_labels_set(labels, ROW_PARSED, row_labels_parsed_name(labels, wanted->name),
-                           text_of(labels->scratch, &value));
+                           row_json_text(labels->scratch, &value));
         else if (!row_labels_get(labels, wanted->name, &known))
             row_labels_set(labels, ROW_PARSED, wanted->name, (Str){"", 0});
     }
@@ -442,7 +487,7 @@ static ErrCode compile_path(Arena *arena, const LogqlExtraction *from, Wanted *o
 ErrCode row_json(Arena *arena, const LogqlStage *stage, RowStage *out, Error *err) {
     Expressions *expressions;
 
-    *out = (RowStage){run_json, NULL};
+    *out = (RowStage){.run = run_json, .data = NULL};
     if (stage->as.parser.count == 0) return ERR_OK;
     expressions = ARENA_NEW(arena, Expressions);
     if (expressions == NULL) return logql_out_of_memory(err);
@@ -451,7 +496,7 @@ ErrCode row_json(Arena *arena, const LogqlStage *stage, RowStage *out, Error *er
     for (size_t i = 0; i < stage->as.parser.count; i++)
         TRY(compile_path(arena, &stage->as.parser.extractions[i],
                          &expressions->wanted[expressions->count++], err));
-    *out = (RowStage){run_expressions, expressions};
+    *out = (RowStage){.run = run_expressions, .data = expressions};
     return ERR_OK;
 }
 
@@ -479,32 +524,32 @@ static bool unpack(RowRun *run, Str object, bool set, bool *packed, Str *entry) 
         name = row_labels_parsed_name(labels, key);
         if (!row_labels_wants(labels, name)) continue;
         name = row_label_name(labels->scratch, name);
-        if (name.len > 0) row_labels_parse(labels, name, text_of(labels->scratch, &value));
+        if (name.len > 0) row_labels_parse(labels, name, row_json_text(labels->scratch, &value));
         if (labels->refused) return true;
     }
 }
 
 static bool run_unpack(const RowStage *stage, RowRun *run) {
     bool packed = false;
-    Str entry = run->line;
+    Str line = row_line(run), entry = line;
 
     (void)stage;
-    if (run->line.len == 0 || row_labels_enough(&run->labels)) return true;
-    if (run->line.ptr[0] != '{') {
+    if (line.len == 0 || row_labels_enough(&run->labels)) return true;
+    if (line.ptr[0] != '{') {
         row_labels_fail(&run->labels, STR("JSONParserErr"),
                         STR("expecting json object(6), but it is not"));
         return true;
     }
-    if (!unpack(run, run->line, false, &packed, &entry)) {
+    if (!unpack(run, line, false, &packed, &entry)) {
         broken(run);
         return true;
     }
-    if (packed) (void)unpack(run, run->line, true, &packed, &entry);
-    run->line = entry;
+    if (packed) (void)unpack(run, line, true, &packed, &entry);
+    row_line_set(run, entry);
     return !run->labels.refused;
 }
 
 ErrCode row_unpack(RowStage *out) {
-    *out = (RowStage){run_unpack, NULL};
+    *out = (RowStage){.run = run_unpack, .data = NULL};
     return ERR_OK;
 }

@@ -76,13 +76,14 @@ static bool choice_matches(const Choice *choice, Str line) {
 
 static bool run_filter(const RowStage *stage, RowRun *run) {
     const LineFilter *filter = stage->data;
+    Str line = row_line(run);
 
     for (size_t t = 0; t < filter->count; t++) {
         const Term *term = &filter->terms[t];
         bool any = false;
 
         for (size_t i = 0; i < term->count && !any; i++)
-            any = choice_matches(&term->choices[i], run->line);
+            any = choice_matches(&term->choices[i], line);
         if (any == term->negated) return false;
     }
     return true;
@@ -162,6 +163,6 @@ ErrCode row_line_filter(Arena *arena, const LogqlLineTerm *terms, size_t count, 
             TRY(compile_choice(arena, terms[t].op, &terms[t].choices[i],
                                &term->choices[term->count++], err));
     }
-    *out = (RowStage){run_filter, filter};
+    *out = (RowStage){.run = run_filter, .data = filter};
     return ERR_OK;
 }

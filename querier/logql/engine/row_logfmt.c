@@ -5,6 +5,7 @@
 
 #include "common/base/rune.h"
 #include "querier/logql/engine/row_bytes.h"
+#include "querier/logql/engine/row_layout.h"
 #include "querier/logql/engine/row_stage.h"
 
 /* ---- reading logfmt ---- */
@@ -13,7 +14,8 @@ typedef struct Reader {
     Str line;
     size_t at;
     Str key, value;
-    bool ascii; /* the value is known to be */
+    Str raw;    /* the value as it stands in the line, without quotes */
+    bool ascii; /* the value is known to be, and free of escapes */
     Arena *scratch;
     bool failed; /* some pair was broken */
     size_t failed_at;
@@ -87,7 +89,7 @@ static bool quoted_value(Reader *reader) {
         return false;
     }
     reader->at = (size_t)(at - text) + 1;
-    reader->value = str_slice(reader->line, start, reader->at - 1 - start);
+    reader->raw = reader->value = str_slice(reader->line, start, reader->at - 1 - start);
     reader->ascii = !high && !escapes;
     if (!escapes || unquote(reader, reader->value)) return true;
     fail(reader, "invalid quoted value");
@@ -100,7 +102,7 @@ static bool next_pair(Reader *reader) {
     bool ascii;
     int c;
 
-    reader->key = reader->value = (Str){"", 0};
+    reader->key = reader->value = reader->raw = (Str){"", 0};
     reader->ascii = false;
     while ((c = peek(reader)) != -1 && c <= ' ') reader->at++;
     if (c == -1) return false;
@@ -124,7 +126,7 @@ static bool next_pair(Reader *reader) {
         fail(reader, c == '"' ? "unexpected '\"'" : "unexpected '='");
         return skip_word(reader);
     }
-    reader->value = str_slice(reader->line, start, reader->at - start);
+    reader->raw = reader->value = str_slice(reader->line, start, reader->at - start);
     return true;
 }
 
@@ -138,12 +140,65 @@ static void report(RowRun *run, const Reader *reader) {
 
 /* ---- logfmt ---- */
 
+/* Escapes may be wrong, so that a value with any must be the same in all lines. */
+static void record_pair(RowRecorder *recorder, RowRun *run, Str name, const Reader *reader) {
+    RowLabels *labels = &run->labels;
+    /* What is clean already stays as it is: row_recorder_field() does no more to it. */
+    RowJson field = {ROW_JSON_STRING, reader->raw, true};
+
+    if (!row_labels_may_want(labels, name)) return;
+    if (reader->ascii || reader->raw.len == 0)
+        row_recorder_field(recorder, name, &field);
+    else
+        row_recorder_irregular(recorder);
+}
+
+static bool record_logfmt(const RowStage *stage, RowRun *run, Str line, RowRecorder *recorder) {
+    const LogqlStage *from = stage->data;
+    Reader reader = {.line = line, .scratch = run->labels.scratch};
+
+    while (reader.at < reader.line.len) {
+        Str name;
+
+        if (!next_pair(&reader)) {
+            if (from->as.parser.strict) break;
+            continue;
+        }
+        if (reader.value.len == 0 && !from->as.parser.keep_empty) continue;
+        row_recorder_constant(recorder, reader.key);
+        name = row_label_name(run->labels.scratch, reader.key);
+        if (name.len > 0) record_pair(recorder, run, name, &reader);
+    }
+    return !(from->as.parser.strict && reader.failed);
+}
+
+/* As run_logfmt() would, with pairs where lines of this shape have them. */
+static bool set_pairs(RowRun *run, const RowLayout *layout) {
+    RowLabels *labels = &run->labels;
+
+    for (size_t i = 0; i < layout->count; i++) {
+        const RowField *field = &layout->fields[i];
+        Str name = row_labels_parsed_name(labels, field->name), value = field->text;
+
+        if (!row_labels_wants(labels, name)) continue;
+        if (!field->constant && !row_field_text(run, field, &value)) return false;
+        row_labels_parse(labels, name, value);
+        if (labels->refused) return false;
+        if (labels->hints->required_count > 0 && row_labels_enough(labels)) break;
+    }
+    return true;
+}
+
 static bool run_logfmt(const RowStage *stage, RowRun *run) {
     const LogqlStage *from = stage->data;
     RowLabels *labels = &run->labels;
-    Reader reader = {.line = run->line, .scratch = labels->scratch};
+    Reader reader = {.scratch = labels->scratch};
+    const RowLayout *layout;
 
     if (row_labels_enough(labels)) return true;
+    layout = row_layout(stage, run, record_logfmt);
+    if (layout != NULL) return set_pairs(run, layout);
+    reader.line = row_line(run);
     while (reader.at < reader.line.len) {
         Str name, value;
 
@@ -191,7 +246,7 @@ static void extract_pair(const LogqlStage *stage, RowRun *run, Str key, Str valu
 static bool run_logfmt_some(const RowStage *stage, RowRun *run) {
     const LogqlStage *from = stage->data;
     RowLabels *labels = &run->labels;
-    Reader reader = {.line = run->line, .scratch = labels->scratch};
+    Reader reader = {.line = row_line(run), .scratch = labels->scratch};
 
     if (row_labels_enough(labels)) return true;
     for (size_t i = 0; i < from->as.parser.count; i++) {
@@ -214,7 +269,8 @@ static bool run_logfmt_some(const RowStage *stage, RowRun *run) {
 ErrCode row_logfmt(Arena *arena, const LogqlStage *stage, RowStage *out, Error *err) {
     (void)arena;
     (void)err;
-    *out = (RowStage){stage->as.parser.count > 0 ? run_logfmt_some : run_logfmt, stage};
+    *out =
+        (RowStage){.run = stage->as.parser.count > 0 ? run_logfmt_some : run_logfmt, .data = stage};
     return ERR_OK;
 }
 
@@ -239,7 +295,7 @@ static bool run_regexp(const RowStage *stage, RowRun *run) {
     const RegexStage *from = stage->data;
     Str groups[GROUPS_MAX] = {0};
 
-    if (!regex_find(from->regex, run->line, 0, groups, from->count)) return true;
+    if (!regex_find(from->regex, row_line(run), 0, groups, from->count)) return true;
     for (unsigned i = 1; i < from->count; i++)
         if (from->names[i].len > 0 && !set_parsed(&run->labels, from->names[i], groups[i]))
             return false;
@@ -258,7 +314,7 @@ ErrCode row_regexp(Arena *arena, Str expression, RowStage *out, Error *err) {
         stage->names[i] = row_label_name(arena, regex_group_name(stage->regex, i));
         if (stage->names[i].ptr == NULL) return logql_out_of_memory(err);
     }
-    *out = (RowStage){run_regexp, stage};
+    *out = (RowStage){.run = run_regexp, .data = stage};
     return ERR_OK;
 }
 
@@ -267,7 +323,7 @@ ErrCode row_regexp(Arena *arena, Str expression, RowStage *out, Error *err) {
 /* A capture goes up to the next text, or to the end where that isn't there. */
 static bool run_pattern(const RowStage *stage, RowRun *run) {
     const RowParts *parts = stage->data;
-    Str rest = run->line;
+    Str rest = row_line(run);
     size_t i = 0;
 
     if (row_labels_enough(&run->labels) || rest.len == 0) return true;
@@ -294,6 +350,6 @@ ErrCode row_pattern(Arena *arena, Str pattern, RowStage *out, Error *err) {
     RowParts *parts = ARENA_NEW(arena, RowParts);
 
     if (parts == NULL || !row_pattern_parts(arena, pattern, parts)) return logql_out_of_memory(err);
-    *out = (RowStage){run_pattern, parts};
+    *out = (RowStage){.run = run_pattern, .data = parts};
     return ERR_OK;
 }

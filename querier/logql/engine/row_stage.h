@@ -24,14 +24,37 @@ typedef struct RowRun {
     RowLabels labels;
     Arena *arena; /* of the worker */
     int64_t time_ns;
+    /* The line: row_line() and row_line_set(). */
     Str line;
+    bool whole;    /* `line` is there */
+    LogText *text; /* that it is still a row of; NULL: a stage made it, or it never was one */
+    uint32_t row;
+    /* What is known of shapes of lines: row_layout.h. */
+    Arena *layouts;
+    uint64_t stamp;
+    ErrCode code; /* what went wrong with `text`; ERR_OK: nothing */
+    Error err;
 } RowRun;
+
+uint64_t row_stamp(void); /* never the same twice */
+Str row_line_put(RowRun *run);
+/* The entry's line, put together when nobody asked before. */
+static inline Str row_line(RowRun *run) {
+    return LIKELY(run->whole) ? run->line : row_line_put(run);
+}
+static inline void row_line_set(RowRun *run, Str line) {
+    run->line = line;
+    run->whole = true;
+    run->text = NULL;
+}
 
 typedef struct RowStage RowStage;
 struct RowStage {
     /* False: the entry is left out. */
     bool (*run)(const RowStage *stage, RowRun *run);
     const void *data; /* immutable; what it is, `run` knows */
+    unsigned number;  /* in the pipeline */
+    bool is_needles;  /* a line filter that the source may have done */
 };
 
 typedef struct RowEarly {
@@ -100,6 +123,8 @@ typedef struct RowJson {
 } RowJson;
 typedef enum RowJsonStep { ROW_JSON_FIELD, ROW_JSON_END, ROW_JSON_BROKEN } RowJsonStep;
 bool row_json_value(Str *rest, RowJson *out);
+/* As a label's value. */
+Str row_json_text(Arena *arena, const RowJson *value);
 /* The next key and value behind `{` or the last one. `first`: no comma is due. */
 RowJsonStep row_json_field(Str *rest, bool first, Arena *arena, Str *key, RowJson *value);
 /* Element `index` of an array; a key's value of an object. False: there is none. */

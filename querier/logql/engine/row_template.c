@@ -350,12 +350,11 @@ static bool execute(const Template *template, RowRun *run, Str *out) {
 
 static bool run_line_format(const RowStage *stage, RowRun *run) {
     const Template *template = stage->data;
+    bool simple = template->simple.len > 0 && !str_starts_with(template->simple, STR("__"));
     Str line;
 
-    if (template->simple.len > 0 && !str_starts_with(template->simple, STR("__")))
-        (void)row_labels_get(&run->labels, template->simple, &run->line);
-    else if (execute(template, run, &line))
-        run->line = line;
+    if (simple) (void)row_labels_get(&run->labels, template->simple, &line);
+    if (simple || execute(template, run, &line)) row_line_set(run, line);
     return true;
 }
 
@@ -365,7 +364,7 @@ ErrCode row_line_format(Arena *arena, Str text, RowStage *out, Error *err) {
     if (template == NULL) return logql_out_of_memory(err);
     if (template_compile(arena, text, "line", template, err) != ERR_OK)
         return err->code == ERR_INVALID ? error_wrap(err, "invalid line template") : err->code;
-    *out = (RowStage){run_line_format, template};
+    *out = (RowStage){.run = run_line_format, .data = template};
     return ERR_OK;
 }
 
@@ -437,7 +436,7 @@ ErrCode row_label_format(Arena *arena, const LogqlStage *stage, RowStage *out, E
                                     STR_ARG(format->name))
                        : err->code;
     }
-    *out = (RowStage){run_label_format, formats};
+    *out = (RowStage){.run = run_label_format, .data = formats};
     return ERR_OK;
 }
 

@@ -479,7 +479,7 @@ bool template_call(Execution *e, const Function *function, const Value *args, si
     case FN_FROM_JSON:
         return parse_json(e, args[0].text, out);
     case FN_LINE:
-        *out = value_text(e->run->line);
+        *out = value_text(row_line(e->run));
         return true;
     case FN_NOW:
     case FN_TIMESTAMP:

@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "querier/logql/engine/hints.h"
 #include "querier/logql/engine/row_stage.h"
 #include "querier/logql/parser.h"
 #include "querier/logql/units.h"
@@ -16,6 +17,8 @@ struct RowPipeline {
     const LogqlUnwrap *unwrap;
     RowStage *unwrap_filters;
     RowHints hints;
+    bool line_wanted; /* in the end */
+    bool takes_parts;
 };
 
 struct RowWorker {
@@ -275,6 +278,40 @@ static ErrCode find_early(Arena *arena, const RowOptions *options, const LogqlSt
     return ERR_OK;
 }
 
+static bool is_needles(Arena *arena, const LogqlStage *stage) {
+    for (size_t i = 0; i < stage->as.line_filter.count; i++)
+        if (!logql_term_is_needle(arena, &stage->as.line_filter.terms[i])) return false;
+    return true;
+}
+
+/* Line filters of the lines as they came are looked for by the source, where they are texts. */
+static void find_needles(Arena *arena, const LogqlStage *stages, size_t count, RowStage *out) {
+    for (size_t i = 0; i < count; i++) {
+        LogqlStageKind kind = stages[i].kind;
+
+        if (kind == LOGQL_STAGE_LINE_FORMAT || kind == LOGQL_STAGE_UNPACK ||
+            kind == LOGQL_STAGE_DECOLORIZE)
+            return;
+        out[i].is_needles = kind == LOGQL_STAGE_LINE_FILTER && is_needles(arena, &stages[i]);
+    }
+}
+
+/* Fields are found without lines as long as no stage makes others. In a query for entries, only the
+ * lines are put together that are in the answer. */
+static bool takes_parts(const RowOptions *options, const LogqlStage *stages, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        LogqlStageKind kind = stages[i].kind;
+
+        if ((kind == LOGQL_STAGE_JSON || kind == LOGQL_STAGE_LOGFMT) &&
+            stages[i].as.parser.count == 0)
+            return true;
+        if (kind == LOGQL_STAGE_LINE_FORMAT || kind == LOGQL_STAGE_UNPACK ||
+            kind == LOGQL_STAGE_DECOLORIZE)
+            break;
+    }
+    return !options->metric;
+}
+
 ErrCode row_pipeline_new(LogqlEval *eval, const RowOptions *options, RowPipeline **out,
                          Error *err) {
     Arena *arena = eval->arena;
@@ -289,8 +326,14 @@ ErrCode row_pipeline_new(LogqlEval *eval, const RowOptions *options, RowPipeline
     pipeline->stages = ARENA_ARRAY(arena, RowStage, order.count + 1);
     stages = order.stages;
     if (pipeline->stages == NULL) return logql_out_of_memory(err);
-    for (size_t i = 0; i < order.count; i++)
-        TRY(compile_stage(arena, &stages[i], &pipeline->stages[pipeline->count++], err));
+    for (size_t i = 0; i < order.count; i++) {
+        TRY(compile_stage(arena, &stages[i], &pipeline->stages[i], err));
+        pipeline->stages[i].number = (unsigned)i;
+        pipeline->count++;
+    }
+    find_needles(arena, stages, order.count, pipeline->stages);
+    pipeline->line_wanted = !options->metric || options->line_wanted;
+    pipeline->takes_parts = takes_parts(options, stages, order.count);
     TRY(compile_unwrap(arena, options->unwrap, pipeline, err));
     TRY(find_early(arena, options, stages, pipeline, order.count, err));
     *out = pipeline;
@@ -308,7 +351,10 @@ ErrCode row_worker_new(const RowPipeline *pipeline, Budget *budget, RowWorker **
     worker->run.labels.arena = worker->run.arena;
     worker->run.labels.scratch = arena_new(0, budget);
     worker->run.labels.hints = &pipeline->hints;
-    if (worker->run.arena == NULL || worker->run.labels.scratch == NULL) {
+    worker->run.layouts = arena_new(0, budget);
+    worker->run.stamp = row_stamp();
+    if (worker->run.arena == NULL || worker->run.labels.scratch == NULL ||
+        worker->run.layouts == NULL) {
         row_worker_free(worker);
         return logql_out_of_memory(err);
     }
@@ -319,6 +365,7 @@ ErrCode row_worker_new(const RowPipeline *pipeline, Budget *budget, RowWorker **
 void row_worker_free(RowWorker *worker) {
     if (worker == NULL) return;
     row_regexes_done(&worker->run.regexes);
+    arena_free(worker->run.layouts);
     arena_free(worker->run.labels.scratch);
     arena_free(worker->run.arena);
     free(worker);
@@ -371,7 +418,7 @@ static void fill_row(RowWorker *worker, LabelPairs metadata, Row *out) {
     RowSorted sorted;
     Str preserve;
 
-    out->line = worker->run.line;
+    if (worker->pipeline->line_wanted) out->line = row_line(&worker->run);
     out->plain = !labels->touched;
     if (out->plain || !row_labels_sorted(labels, &sorted)) {
         out->stream = worker->stream;
@@ -385,21 +432,45 @@ static void fill_row(RowWorker *worker, LabelPairs metadata, Row *out) {
                      !(row_labels_get(labels, ROW_PRESERVE, &preserve) && preserve.len > 0);
 }
 
-bool row_worker_run(RowWorker *worker, int64_t time_ns, Str line, LabelPairs metadata, bool done,
-                    Row *out) {
+/* The entry's line is there. */
+static bool run_stages(RowWorker *worker, int64_t time_ns, LabelPairs metadata, bool done,
+                       Row *out) {
     const RowPipeline *pipeline = worker->pipeline;
 
     *out = (Row){0};
-    row_labels_begin(&worker->run.labels, metadata);
-    worker->run.line = line;
     worker->run.time_ns = time_ns;
-    for (size_t i = 0; i < pipeline->count && !done; i++)
+    for (size_t i = 0; i < pipeline->count; i++) {
+        if (done && pipeline->stages[i].is_needles) continue;
         if (!pipeline->stages[i].run(&pipeline->stages[i], &worker->run)) return false;
+    }
     if (pipeline->unwrap != NULL && !unwrap_sample(worker, &out->sample)) return false;
     fill_row(worker, metadata, out);
     return !worker->run.labels.failed;
 }
 
+bool row_worker_run(RowWorker *worker, int64_t time_ns, Str line, LabelPairs metadata, bool done,
+                    Row *out) {
+    row_labels_begin(&worker->run.labels, metadata);
+    row_line_set(&worker->run, line);
+    return run_stages(worker, time_ns, metadata, done, out);
+}
+
+bool row_worker_run_text(RowWorker *worker, int64_t time_ns, LogText *text, uint32_t row,
+                         LabelPairs metadata, bool done, Row *out) {
+    row_labels_begin(&worker->run.labels, metadata);
+    worker->run.whole = false;
+    worker->run.text = text;
+    worker->run.row = row;
+    return run_stages(worker, time_ns, metadata, done, out);
+}
+
+bool row_pipeline_takes_parts(const RowPipeline *pipeline) {
+    return pipeline->takes_parts;
+}
+
 ErrCode row_worker_error(const RowWorker *worker, Error *err) {
-    return worker->run.labels.failed ? logql_out_of_memory(err) : ERR_OK;
+    if (!worker->run.labels.failed) return ERR_OK;
+    if (worker->run.code == ERR_OK) return logql_out_of_memory(err);
+    if (err != NULL) *err = worker->run.err;
+    return worker->run.code;
 }

@@ -1,6 +1,7 @@
 #include "querier/logql/engine/scan.h"
 
 #include <stdlib.h>
+#include <sys/sysinfo.h>
 
 #include "querier/logql/engine/hints.h"
 
@@ -33,6 +34,7 @@ ErrCode scan_open(LogqlEval *eval, const LogqlLog *log, const RowPipeline *pipel
     if (!logql_hints(eval->arena, log, &out->select)) return logql_out_of_memory(err);
     out->whole_batches = log->stage_count == 0 || out->select.needles_exact;
     if (log->stage_count > 0 && !out->select.needles_exact) out->select.need |= STREAM_NEED_LINES;
+    if (row_pipeline_takes_parts(pipeline)) out->select.need |= STREAM_NEED_PARTS;
     TRY(source->select(source, eval->query, &out->select, &out->set, err));
     out->streams = texts_of(eval, &out->set);
     out->order = ARENA_ARRAY(eval->arena, uint32_t, MAX(out->set.unit_count, 1));
@@ -45,6 +47,9 @@ size_t scan_workers(const Scan *scan) {
     Pool *pool = scan->eval->query->pool;
     size_t threads = pool == NULL ? 1 : (size_t)pool_threads(pool) + 1;
 
+    /* Pages are there before they are read, so that threads beyond the cores would only learn
+     * again what others know of shapes of lines. */
+    threads = MIN(threads, (size_t)MAX(get_nprocs(), 2));
     return MAX(MIN(MIN(threads, scan->set.unit_count), WORKERS_MAX), 1);
 }
 
@@ -72,6 +77,7 @@ typedef struct Thread {
 
 static void count_batch(Thread *thread, const StreamBatch *batch) {
     thread->entries += batch->count;
+    thread->line_bytes += batch->text_bytes;
     for (size_t i = 0; i < batch->count; i++) {
         if (batch->lengths != NULL)
             thread->line_bytes += batch->lengths[i];
@@ -82,6 +88,7 @@ static void count_batch(Thread *thread, const StreamBatch *batch) {
 
 static ErrCode read_entries(Thread *thread, const StreamBatch *batch, bool *stop, Error *err) {
     const ScanReader *reader = thread->reader;
+    bool done = batch->needles_done;
 
     for (size_t i = 0; i < batch->count && !*stop; i++) {
         Str line = batch->lines == NULL ? (Str){"", 0} : batch->lines[i];
@@ -91,8 +98,10 @@ static ErrCode read_entries(Thread *thread, const StreamBatch *batch, bool *stop
         if (reader->wanted != NULL && !reader->wanted(thread->what, batch->times[i], stop))
             continue;
         thread->metadata_bytes += metadata.count;
-        if (!row_worker_run(thread->worker, batch->times[i], line, metadata,
-                            batch->needles_done && thread->scan->whole_batches, &row))
+        if (batch->text != NULL
+                ? !row_worker_run_text(thread->worker, batch->times[i], batch->text, batch->rows[i],
+                                       metadata, done, &row)
+                : !row_worker_run(thread->worker, batch->times[i], line, metadata, done, &row))
             continue;
         thread->kept++;
         TRY(reader->entry(thread->what, batch->times[i], &row, stop, err));

@@ -89,7 +89,7 @@ static void check_parts(LogText *text, uint32_t row, Str line, Arena *arena) {
 
         assert_ok(log_text_span(text, row, &rest, arena, &part, &err), &err);
         assert_true(str_equal(part, str_from(line, at)));
-        if (shape->parts[p].kind == LOG_PART_TEXT && shape->parts[p].text.len > 1) {
+        if (shape->parts[p].kind == LOG_PART_TEXT && shape->parts[p].length > 1) {
             LogSpan cut = rest;
 
             cut.skip = 1;
