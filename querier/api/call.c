@@ -190,10 +190,41 @@ static const FetchTenant *fetch_tenants(ApiCall *call) {
     return out;
 }
 
+/* As Go prints a duration that isn't positive: 0s, -500ms, -1m30.5s. */
+static void print_go_duration(char out[static 48], int64_t ms) {
+    uint64_t rest = 0 - (uint64_t)ms, hours = rest / 3600000, minutes = rest / 60000 % 60;
+    int at = 0;
+
+    if (ms == 0 || rest < 1000) {
+        snprintf(out, 48, ms == 0 ? "0s" : "-%llums", (unsigned long long)rest);
+        return;
+    }
+    at = snprintf(out, 48, "-");
+    if (hours > 0) at += snprintf(out + at, 48 - (size_t)at, "%lluh", (unsigned long long)hours);
+    if (rest >= 60000)
+        at += snprintf(out + at, 48 - (size_t)at, "%llum", (unsigned long long)minutes);
+    snprintf(out + at, 48 - (size_t)at, "%gs", (double)(rest % 60000) / 1000);
+}
+
+static ErrCode tighten_timeout(const ApiCall *call, int64_t *timeout_ms, Error *err) {
+    int64_t asked_ms;
+    char shown[48];
+
+    TRY(api_duration_param(call, "timeout", INT64_MAX, &asked_ms, err));
+    if (asked_ms <= 0) {
+        print_go_duration(shown, asked_ms);
+        return error_set(err, ERR_INVALID,
+                         "invalid parameter \"timeout\": timeout must be positive, got %s", shown);
+    }
+    if (asked_ms != INT64_MAX && (*timeout_ms <= 0 || asked_ms < *timeout_ms))
+        *timeout_ms = asked_ms;
+    return ERR_OK;
+}
+
 static ErrCode prepare(ApiCall *call, Error *err) {
     Querier *querier = call->querier;
     const FetchTenant *tenants;
-    int64_t timeout_ms, asked_ms;
+    int64_t timeout_ms = call->limits.query_timeout_ms;
 
     call->arena = arena_new(0, &call->budget);
     call->query.symbols = symbols_new(call->arena);
@@ -207,9 +238,7 @@ static ErrCode prepare(ApiCall *call, Error *err) {
     if (call->query.symbols == NULL || call->source == NULL ||
         ((call->endpoint->flags & API_LOKI) != 0 && call->streams == NULL))
         return api_out_of_memory(err);
-    timeout_ms = call->limits.query_timeout_ms;
-    TRY(api_duration_param(call, "timeout", 0, &asked_ms, err));
-    if (asked_ms > 0 && (timeout_ms <= 0 || asked_ms < timeout_ms)) timeout_ms = asked_ms;
+    if ((call->endpoint->flags & API_TIMEOUT) != 0) TRY(tighten_timeout(call, &timeout_ms, err));
     call->query.arena = call->arena;
     call->query.pool = querier->pool;
     call->query.cancelled = http_cancel_flag(call->request);

@@ -22,6 +22,7 @@ typedef struct ApiEndpoint {
 typedef enum ApiFlags {
     API_TEXT_ERRORS = 1, /* as text/plain, for callers that are no browsers */
     API_AT_ROOT = 2,     /* `path` is not below /api/v1 */
+    API_TIMEOUT = 8,     /* takes `timeout`; elsewhere it has no meaning */
     API_LOKI = 4, /* logs: `path` is whole, and served at / and /logs; errors as Loki has them */
 } ApiFlags;
 
@@ -86,7 +87,8 @@ MUST_USE bool api_parse_time(Str text, int64_t *ms);
 MUST_USE ErrCode api_match_params(ApiCall *call, int64_t min_ms, int64_t max_ms, bool required,
                                   SelectRequest **out, size_t *count, Error *err);
 
-/* `start` and `end` of series and label calls: everything when absent. */
+/* `start` and `end` of series and label calls: everything when absent. An end before the start is
+ * no error to Prometheus here: what lies around both matches. */
 MUST_USE ErrCode api_range_params(const ApiCall *call, int64_t *min_ms, int64_t *max_ms,
                                   Error *err);
 

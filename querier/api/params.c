@@ -118,11 +118,7 @@ ErrCode api_u64_param(const ApiCall *call, const char *name, uint64_t fallback, 
 
 ErrCode api_range_params(const ApiCall *call, int64_t *min_ms, int64_t *max_ms, Error *err) {
     TRY(api_time_param(call, "start", INT64_MIN, min_ms, err));
-    TRY(api_time_param(call, "end", INT64_MAX, max_ms, err));
-    if (*max_ms < *min_ms)
-        return error_set(err, ERR_INVALID,
-                         "invalid parameter \"end\": end timestamp must not be before start time");
-    return ERR_OK;
+    return api_time_param(call, "end", INT64_MAX, max_ms, err);
 }
 
 ErrCode api_match_params(ApiCall *call, int64_t min_ms, int64_t max_ms, bool required,

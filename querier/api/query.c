@@ -267,6 +267,8 @@ static ErrCode run_exemplars(ApiCall *call, Buf *out, Error *err) {
     Str text;
 
     TRY(api_range_params(call, &min_ms, &max_ms, err));
+    if (max_ms < min_ms)
+        return error_set(err, ERR_INVALID, "end timestamp must not be before start timestamp");
     TRY(parse_query(call, &text, &expr, err));
     find_selectors(expr, &selectors);
     selectors.items = ARENA_ARRAY(call->arena, const PromqlExpr *, selectors.count);
@@ -292,8 +294,8 @@ static ErrCode run_exemplars(ApiCall *call, Buf *out, Error *err) {
 }
 
 const ApiEndpoint api_query_endpoints[] = {
-    {HTTP_GET_ | HTTP_POST_, "/query", run_query, 0},
-    {HTTP_GET_ | HTTP_POST_, "/query_range", run_query_range, 0},
+    {HTTP_GET_ | HTTP_POST_, "/query", run_query, API_TIMEOUT},
+    {HTTP_GET_ | HTTP_POST_, "/query_range", run_query_range, API_TIMEOUT},
     {HTTP_GET_ | HTTP_POST_, "/query_exemplars", run_exemplars, 0},
     {0, NULL, NULL, 0},
 };

@@ -217,16 +217,99 @@ static void write_counts(Buf *out, const char *title, const ApiCall *call, const
     buf_append_byte(out, ']');
 }
 
+/* The times of all that a tenant has, and the chunks that are in memory: those of objects aren't
+ * read for this. */
+typedef struct Extremes {
+    int64_t min_ms;
+    int64_t max_ms;
+    uint64_t chunks;
+} Extremes;
+
+static void extremes_add(Extremes *extremes, int64_t min_ms, int64_t max_ms) {
+    extremes->min_ms = MIN(extremes->min_ms, min_ms);
+    extremes->max_ms = MAX(extremes->max_ms, max_ms);
+}
+
+static ErrCode head_extremes(ApiCall *call, Str tenant, Extremes *extremes, Error *err) {
+    const HeadReader *heads = &call->querier->options.fetch.heads;
+    HeadSelect select = {.tenant = tenant, .min_ms = call->keep_from_ms, .max_ms = INT64_MAX};
+    MetricsSelection *selections;
+    size_t count;
+
+    TRY(heads->select(heads->context, &select, call->arena, &selections, &count, err));
+    for (size_t s = 0; s < count; s++)
+        for (size_t i = 0; i < selections[s].series_count; i++) {
+            const SelectedSeries *series = &selections[s].series[i];
+
+            extremes->chunks += series->chunk_count;
+            for (uint32_t c = 0; c < series->chunk_count; c++)
+                extremes_add(extremes, series->chunks[c].min_ms, series->chunks[c].max_ms);
+        }
+    return ERR_OK;
+}
+
+static void object_extremes(const ManifestSnapshot *snapshot, Str tenant, Extremes *extremes) {
+    size_t count;
+    const ManifestEntry *entries = manifest_entries(snapshot, &count);
+
+    for (size_t e = 0; e < count; e++)
+        for (size_t p = 0; p < entries[e].part_count; p++) {
+            const BlockPart *part = &entries[e].parts[p];
+
+            if (part->signal == SIGNAL_METRICS && str_equal(part->tenant, tenant))
+                extremes_add(extremes, part->min_ms, part->max_ms);
+        }
+}
+
+/* As Prometheus shows an empty head when there is nothing. */
+static ErrCode find_extremes(ApiCall *call, Extremes *out, Error *err) {
+    Extremes extremes = {INT64_MAX, INT64_MIN, 0};
+    const ManifestSnapshot *snapshot;
+
+    for (size_t t = 0; t < call->tenant_count; t++)
+        TRY(head_extremes(call, call->tenants[t], &extremes, err));
+    snapshot = manifest_snapshot(call->querier->options.fetch.manifest);
+    for (size_t t = 0; t < call->tenant_count; t++)
+        object_extremes(snapshot, call->tenants[t], &extremes);
+    manifest_snapshot_unref(snapshot);
+    if (extremes.min_ms <= extremes.max_ms)
+        extremes.min_ms = MAX(extremes.min_ms, call->keep_from_ms);
+    *out = extremes;
+    return ERR_OK;
+}
+
+/* As Prometheus holds a name or value: with its length before it, in one byte or in four. */
+static uint64_t text_bytes(Str text) {
+    return text.len + (text.len < 255 ? 1 : 4);
+}
+
+enum { TSDB_LIMIT = 10, TSDB_LIMIT_MAX = 10000 };
+
+static ErrCode tsdb_limit(const ApiCall *call, uint64_t *out, Error *err) {
+    Str text;
+
+    *out = TSDB_LIMIT;
+    if (!api_param(call, "limit", &text) || text.len == 0) return ERR_OK;
+    if (!str_to_u64(text, out) || *out == 0)
+        return error_set(err, ERR_INVALID, "limit must be a positive number");
+    if (*out > TSDB_LIMIT_MAX)
+        return error_set(err, ERR_INVALID, "limit must not exceed %d", TSDB_LIMIT_MAX);
+    return ERR_OK;
+}
+
 static ErrCode run_tsdb(ApiCall *call, Buf *out, Error *err) {
-    Counts metrics, pairs, names;
+    Counts metrics, pairs, names, bytes;
     uint64_t limit, pair_count;
+    Extremes extremes;
     SeriesSet set;
 
-    TRY(api_u64_param(call, "limit", 10, &limit, err));
+    TRY(tsdb_limit(call, &limit, err));
     TRY(select_all(call, &set, err));
+    TRY(find_extremes(call, &extremes, err));
     TRY(counts_init(call->arena, &metrics, err));
     TRY(counts_init(call->arena, &pairs, err));
     TRY(counts_init(call->arena, &names, err));
+    TRY(counts_init(call->arena, &bytes, err));
     for (size_t i = 0; i < set.count; i++) {
         if ((i & 4095) == 4095) TRY(query_check(&call->query, err));
         for (uint32_t l = 0; l < set.labels[i].count; l++) {
@@ -238,20 +321,32 @@ static ErrCode run_tsdb(ApiCall *call, Buf *out, Error *err) {
         }
     }
     pair_count = pairs.count;
-    for (size_t i = 0; i < pairs.count; i++)
-        TRY(counts_add(call->arena, &names, pairs.items[i].symbol, 0, 1, err));
+    for (size_t i = 0; i < pairs.count; i++) {
+        Counted pair = pairs.items[i];
+
+        TRY(counts_add(call->arena, &names, pair.symbol, 0, 1, err));
+        TRY(counts_add(call->arena, &bytes, pair.symbol, 0,
+                       (text_bytes(symbols_str(call->query.symbols, pair.symbol)) +
+                        text_bytes(symbols_str(call->query.symbols, pair.other))) *
+                           pair.series,
+                       err));
+    }
+    sort_counts(call, &bytes);
     sort_counts(call, &metrics);
     sort_counts(call, &pairs);
     sort_counts(call, &names);
     api_begin_data(out);
     buf_printf(out,
-               "{\"headStats\":{\"numSeries\":%zu,\"numLabelPairs\":%llu,\"chunkCount\":0,"
-               "\"minTime\":0,\"maxTime\":0},",
-               set.count, (unsigned long long)pair_count);
+               "{\"headStats\":{\"numSeries\":%zu,\"numLabelPairs\":%llu,\"chunkCount\":%llu,"
+               "\"minTime\":%lld,\"maxTime\":%lld},",
+               set.count, (unsigned long long)pair_count, (unsigned long long)extremes.chunks,
+               (long long)extremes.min_ms, (long long)extremes.max_ms);
     write_counts(out, "seriesCountByMetricName", call, &metrics, limit, false);
     buf_append_byte(out, ',');
     write_counts(out, "labelValueCountByLabelName", call, &names, limit, false);
-    buf_append_str(out, STR(",\"memoryInBytesByLabelName\":[],"));
+    buf_append_byte(out, ',');
+    write_counts(out, "memoryInBytesByLabelName", call, &bytes, limit, false);
+    buf_append_byte(out, ',');
     write_counts(out, "seriesCountByLabelValuePair", call, &pairs, limit, true);
     buf_append_byte(out, '}');
     api_end_data(out, false);

@@ -285,12 +285,54 @@ def test_cardinality():
     assert len(active) == 6 and {'__name__': 'x', 'i': '07', 'job': 'db'} in active, active
     tsdb = answer(server, '/api/v1/status/tsdb', limit=2)[1]['data']
     assert tsdb['headStats']['numSeries'] == 120, tsdb
+    assert tsdb['headStats']['chunkCount'] >= 120, tsdb
+    assert tsdb['memoryInBytesByLabelName'][0] == {'name': '__name__', 'value': 120 * 11}, tsdb
+    times = {'minTime': (now - 60) * 1000, 'maxTime': now * 1000}
+    assert {t: tsdb['headStats'][t] for t in times} == times, tsdb
+    server.flush()
+    flushed = answer(server, '/api/v1/status/tsdb')[1]['data']['headStats']
+    assert {t: flushed[t] for t in times} == times and flushed['chunkCount'] == 0, flushed
+    empty = answer(server, '/api/v1/status/tsdb', tenant='nobody')[1]['data']['headStats']
+    assert empty == {'numSeries': 0, 'numLabelPairs': 0, 'chunkCount': 0, 'minTime': 2**63 - 1, 'maxTime': -2**63}, empty
+    for limit, error in (('0', 'limit must be a positive number'), ('10001', 'limit must not exceed 10000')):
+        status, got = answer(server, '/api/v1/status/tsdb', limit=limit)
+        assert (status, got['errorType'], got['error']) == (400, 'bad_data', error), got
     assert tsdb['seriesCountByMetricName'] == [{'name': 'x', 'value': 60}, {'name': 'y', 'value': 60}], tsdb
     assert tsdb['seriesCountByLabelValuePair'] == [{'name': '__name__=x', 'value': 60}, {'name': '__name__=y', 'value': 60}]
     for path, parameters in (('label_values', {}), ('active_series', {}), ('label_names', dict(selector='{')),
                              ('label_names', dict(limit='x'))):
         status, got = answer(server, '/api/v1/cardinality/' + path, **parameters)
         assert (status, got['errorType']) == (400, 'bad_data'), (path, parameters, got)
+    server.stop()
+
+
+def test_an_end_before_the_start_is_no_error_where_things_are_listed():
+    """As in Prometheus: nothing, unless the data lies around both; an error only for exemplars."""
+    server, now = started()
+    names = lambda start, end: (
+        answer(server, '/api/v1/labels', start=start, end=end)[1]['data'],
+        answer(server, '/api/v1/label/__name__/values', start=start, end=end)[1]['data'],
+        answer(server, '/api/v1/series', start=start, end=end, **{'match[]': 'x'})[1]['data'])
+    for stage in ('heads', 'objects'):
+        assert names(now + 7200, now + 3600) == ([], [], []), stage
+        assert names(now - 3600, now - 7200) == ([], [], []), stage
+        assert names(now + 7200, now - 7200) == ([], [], []), stage
+        status, got = answer(server, '/api/v1/query_exemplars', start=now, end=now - 1, query='x')
+        assert (status, got['errorType'], got['error']) == (
+            400, 'bad_data', 'end timestamp must not be before start timestamp'), got
+        server.flush()
+    server.stop()
+
+
+def test_a_timeout_is_positive():
+    server, now = started()
+    for text, shown in (('0', '0s'), ('-1', '-1s'), ('-90.5', '-1m30.5s'), ('-0.25', '-250ms'), ('-7261', '-2h1m1s')):
+        for path, more in (('query', dict(time=now)), ('query_range', dict(start=now - 60, end=now, step=15))):
+            status, got = answer(server, '/api/v1/' + path, query='x', timeout=text, **more)
+            assert (status, got['errorType'], got['error']) == (
+                400, 'bad_data', 'invalid parameter "timeout": timeout must be positive, got ' + shown), got
+        # Where it has no meaning nobody looks at it.
+        assert answer(server, '/api/v1/labels', timeout=text)[0] == 200
     server.stop()
 
 
