@@ -149,6 +149,8 @@ ErrCode log_cursor_open(Store *store, Str key, uint64_t size, Str tenant, size_t
     c->page_arena = arena_new(0, budget);
     c->decoder = log_decoder_new(budget);
     c->key = str_dup(c->index, key);
+    /* A merge has many cursors: none of them holds more than the page it is in. */
+    if (c->decoder != NULL) arena_keep(c->decoder->arena, 0);
     if (c->key.ptr == NULL || c->labels == NULL || c->window_arena == NULL ||
         c->page_arena == NULL || c->decoder == NULL)
         return no_memory(err);
@@ -231,6 +233,13 @@ static ErrCode take_piece(LogCursor *c, LogRows *rows, Error *err) {
     return ERR_OK;
 }
 
+/* Its memory goes as soon as no stream needs it. */
+static void drop_page(LogCursor *c) {
+    c->page = (LogView){0};
+    arena_reset(c->decoder->arena);
+    arena_reset(c->page_arena);
+}
+
 /* ---------- streams ---------- */
 
 ErrCode log_cursor_stream(LogCursor *c, LabelPairs *labels, bool *more, Error *err) {
@@ -253,6 +262,9 @@ ErrCode log_cursor_stream(LogCursor *c, LabelPairs *labels, bool *more, Error *e
     c->piece = c->logs.piece_start[c->next];
     c->piece_end = c->logs.piece_start[c->next + 1];
     c->next++;
+    if (c->page.count > 0 &&
+        (c->piece == c->piece_end || c->logs.pieces[c->piece].page != c->page_number))
+        drop_page(c);
     return ERR_OK;
 }
 
