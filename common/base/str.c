@@ -2,6 +2,9 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "common/base/number.h"
 
@@ -63,6 +66,46 @@ static size_t utf8_sequence(const uint8_t *p, size_t left) {
     for (size_t i = 2; i < len; i++)
         if (p[i] < 0x80 || p[i] > 0xbf) return 0;
     return len;
+}
+
+#ifdef __SSE2__
+/* Sixteen places at a time whose first and last bytes are the part's. `part` has two bytes or more.
+ * Up to where fewer are left, or where too many of those places were nothing: *rest. */
+static const char *find_wide(Str s, Str part, size_t *rest) {
+    const __m128i first = _mm_set1_epi8(part.ptr[0]);
+    const __m128i last = _mm_set1_epi8(part.ptr[part.len - 1]);
+    size_t at = 0, wrong = 0;
+
+    for (; at + part.len + 15 <= s.len && wrong <= 16 + at / 8; at += 16) {
+        const char *p = s.ptr + at;
+        __m128i a = _mm_loadu_si128((const __m128i *)(const void *)p);
+        __m128i b = _mm_loadu_si128((const __m128i *)(const void *)(p + part.len - 1));
+        unsigned found = (unsigned)_mm_movemask_epi8(
+            _mm_and_si128(_mm_cmpeq_epi8(a, first), _mm_cmpeq_epi8(b, last)));
+
+        for (; found != 0; found &= found - 1) {
+            const char *place = p + __builtin_ctz(found);
+
+            if (memcmp(place + 1, part.ptr + 1, part.len - 2) == 0) return place;
+            wrong++;
+        }
+    }
+    *rest = at;
+    return NULL;
+}
+#endif
+
+const char *str_find(Str s, Str part) {
+    size_t at = 0;
+
+    if (part.len == 0) return s.ptr;
+    if (s.len < part.len) return NULL;
+    if (part.len == 1) return memchr(s.ptr, part.ptr[0], s.len);
+#ifdef __SSE2__
+    const char *found = find_wide(s, part, &at);
+    if (found != NULL) return found;
+#endif
+    return memmem(s.ptr + at, s.len - at, part.ptr, part.len);
 }
 
 bool str_is_utf8(Str s) {

@@ -59,6 +59,11 @@ Str str_trim(Str s);                 /* spaces, tabs, CR, LF at both ends */
 /* Splits at the first `at`; without one `*head` is all of `s`, `*tail` empty, and it returns false.
  */
 bool str_cut(Str s, char at, Str *head, Str *tail);
+/* Where `part` first stands in `s`; NULL: nowhere. What is empty is at the beginning. */
+const char *str_find(Str s, Str part);
+static inline bool str_contains(Str s, Str part) {
+    return part.len == 0 || str_find(s, part) != NULL;
+}
 bool str_is_utf8(Str s); /* RFC 3629: no surrogates, no overlong forms */
 
 /* Whole-string numbers. False (and *out untouched) for anything else, overflow included. */

@@ -227,11 +227,7 @@ static ErrCode take_times(LogDecoder *d, const LogPageColumns *page, const LogPa
 
 static bool line_has(Str line, const LogNeedle *needle) {
     for (size_t i = 0; i < needle->count; i++) {
-        Str any = needle->any[i];
-
-        if (any.len == 0 ||
-            (line.len >= any.len && memmem(line.ptr, line.len, any.ptr, any.len) != NULL))
-            return true;
+        if (str_contains(line, needle->any[i])) return true;
     }
     return false;
 }

@@ -249,13 +249,15 @@ static bool add_needle(LogJudge *judge, const LogNeedle *from) {
 /* Makes this filter the judge's. False: out of memory. */
 static bool take_filter(LogJudge *judge, const LogFilter *filter) {
     Hash128 hash = filter_hash(filter);
+    size_t texts = 0;
 
     if (judge->number > 0 && judge->filter.low == hash.low && judge->filter.high == hash.high)
         return true;
     arena_reset(judge->arena);
     *judge = (LogJudge){.arena = judge->arena, .number = judge->number};
     judge->needles = ARENA_ARRAY(judge->arena, Needle, filter->needle_count + 1);
-    judge->texts = ARENA_ARRAY(judge->arena, Text, TEXTS_MAX);
+    for (size_t i = 0; i < filter->needle_count; i++) texts += filter->needles[i].count;
+    judge->texts = ARENA_ARRAY(judge->arena, Text, MIN(texts, (size_t)TEXTS_MAX) + 1);
     if (judge->needles == NULL || judge->texts == NULL) return false;
     for (size_t i = 0; i < filter->needle_count; i++) {
         if (!add_needle(judge, &filter->needles[i])) return false;
@@ -318,7 +320,7 @@ static void found_across(const LogShape *shape, const Text *t, uint32_t p, Findi
 }
 
 static bool has_text(Str line, Str text) {
-    return line.len >= text.len && memmem(line.ptr, line.len, text.ptr, text.len) != NULL;
+    return str_contains(line, text);
 }
 
 /* Bit i of a state: what was read so far may end in the text's first i + 1 bytes, and not in all of
@@ -464,7 +466,7 @@ static bool search_words(const LogVarData *v, const Text *t, uint8_t *hits) {
     bool any = false;
 
     for (size_t from = 0; all.len - from >= t->text.len;) {
-        const char *found = memmem(all.ptr + from, all.len - from, t->text.ptr, t->text.len);
+        const char *found = str_find(str_from(all, from), t->text);
         size_t at;
 
         if (found == NULL) break;
@@ -645,7 +647,7 @@ static void scan_constants(const LogText *text, const Text *t, uint8_t *says) {
     uint32_t i = 0;
 
     for (size_t from = 0; all.len - from >= t->text.len;) {
-        const char *found = memmem(all.ptr + from, all.len - from, t->text.ptr, t->text.len);
+        const char *found = str_find(str_from(all, from), t->text);
         const LogTemplate *template;
         size_t at;
 
@@ -666,19 +668,67 @@ static void scan_constants(const LogText *text, const Text *t, uint8_t *says) {
     }
 }
 
+/* Whether variable s may end in the text's first `len` bytes, which began there or before. */
+static bool may_end_in(const Text *t, const LogTemplate *template, const LogSlot *slots, uint32_t s,
+                       size_t len) {
+    const LogSlot *slot = &slots[s];
+    size_t held = 0;
+
+    while (held < len && var_may_hold(slot->type, (uint8_t)t->text.ptr[len - 1 - held])) held++;
+    if (held == len || held == 0) return held > 0;
+    /* It is all of the variable, and what stands before that is in the text as well. */
+    if (slot->at == 0) return false;
+    if (s > 0 && (size_t)slots[s - 1].at + 3 == slot->at) return true;
+    for (size_t n = 1; n <= held; n++)
+        if (t->text.ptr[len - 1 - n] == template->text.ptr[slot->at - 1]) return true;
+    return false;
+}
+
+/* Whether the text may begin in `before`, the constant text before variable s, which is not empty,
+ * or before that, and go on in the variable. */
+static bool may_go_in(const Text *t, const LogTemplate *template, const LogSlot *slots, uint32_t s,
+                      Str before) {
+    for (size_t i = 1; i < t->text.len; i++) {
+        size_t n = MIN(i, before.len);
+
+        if (before.ptr[before.len - 1] != t->text.ptr[i - 1] ||
+            !var_may_hold(slots[s].type, (uint8_t)t->text.ptr[i]) ||
+            memcmp(before.ptr + before.len - n, t->text.ptr + i - n, n) != 0)
+            continue;
+        if (n == i || (s > 0 && may_end_in(t, template, slots, s - 1, i - n))) return true;
+    }
+    return false;
+}
+
+/* Likewise begin in a variable and go on in the constant text behind. */
+static bool may_go_out(const Text *t, Str behind, bool more, unsigned type) {
+    for (size_t i = 1; i < t->text.len && var_may_hold(type, (uint8_t)t->text.ptr[i - 1]); i++) {
+        size_t n = MIN(t->text.len - i, behind.len);
+
+        if (t->text.len - i > behind.len && !more) continue;
+        if (memcmp(behind.ptr, t->text.ptr + i, n) == 0) return true;
+    }
+    return false;
+}
+
 /* Whether the text may lie across an end of this variable. */
 static bool may_cross(const Text *t, const LogTemplate *template, const LogSlot *slots,
                       uint32_t s) {
     const LogSlot *slot = &slots[s];
     const char *text = template->text.ptr;
-    size_t after = (size_t)slot->at + 3;
+    size_t from = s == 0 ? 0 : (size_t)slots[s - 1].at + 3, after = (size_t)slot->at + 3;
+    size_t end = s + 1 == template->slot_count ? template->text.len : slots[s + 1].at;
 
-    if (s > 0 && slots[s - 1].at + 3 == slot->at) {
+    if (s > 0 && from == slot->at) {
         if ((t->after[slots[s - 1].type] >> slot->type & 1) != 0) return true;
-    } else if (slot->at > 0 && (t->into[(uint8_t)text[slot->at - 1]] >> slot->type & 1) != 0) {
-        return true;
+    } else if (from < slot->at && (t->into[(uint8_t)text[slot->at - 1]] >> slot->type & 1) != 0) {
+        if (template->has_marks ||
+            may_go_in(t, template, slots, s, str_slice(template->text, from, slot->at - from)))
+            return true;
     }
-    return after < template->text.len && (t->out_of[(uint8_t)text[after]] >> slot->type & 1) != 0;
+    if (after >= end || (t->out_of[(uint8_t)text[after]] >> slot->type & 1) == 0) return false;
+    return template->has_marks || may_go_out(t, str_slice(template->text, after, end - after),
+                                             s + 1 < template->slot_count, slot->type);
 }
 
 /* Templates that may have the text across a variable's ends have to look at rows; `within`: columns

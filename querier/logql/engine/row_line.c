@@ -38,7 +38,7 @@ static bool pattern_matches(const RowParts *parts, Str line) {
         size_t skipped;
 
         if (parts->parts[i].capture) continue;
-        found = memmem(line.ptr + off, line.len - off, text.ptr, text.len);
+        found = str_find(str_from(line, off), text);
         if (found == NULL) return false;
         skipped = (size_t)(found - line.ptr) - off;
         if (i != 0 && skipped == 0) return false;
@@ -48,8 +48,7 @@ static bool pattern_matches(const RowParts *parts, Str line) {
 }
 
 static bool has_text(Str line, Str text) {
-    return text.len == 0 ||
-           (line.len >= text.len && memmem(line.ptr, line.len, text.ptr, text.len) != NULL);
+    return str_contains(line, text);
 }
 
 static bool matches_regex(const Choice *choice, Str line) {

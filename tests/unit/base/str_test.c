@@ -19,6 +19,34 @@ static void comparing_is_by_byte_and_length(void **state) {
     assert_false(str_equal_nocase(STR("a"), STR("ab")));
 }
 
+static void a_part_is_found_where_it_first_stands(void **state) {
+    char text[200], part[40];
+    uint64_t random = 88172645463325252u;
+
+    (void)state;
+    assert_ptr_equal(str_find((Str){NULL, 0}, STR("a")), NULL);
+    assert_true(str_contains((Str){NULL, 0}, STR("")) && str_contains(STR("a"), STR("")));
+    for (size_t round = 0; round < 20000; round++) {
+        size_t len = (random >> 8) % sizeof text, part_len = 1 + (random >> 20) % sizeof part;
+        unsigned letters = 1 + (random >> 40) % 4;
+        const char *found;
+
+        for (size_t i = 0; i < len; i++) {
+            random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+            text[i] = (char)('a' + random % letters);
+        }
+        for (size_t i = 0; i < part_len; i++) {
+            random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+            part[i] = (char)('a' + random % letters);
+        }
+        random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+        if (random % 2 == 0 && len > part_len)
+            memcpy(part, text + random % (len - part_len), part_len);
+        found = len == 0 ? NULL : memmem(text, len, part, part_len);
+        assert_ptr_equal(str_find((Str){text, len}, (Str){part, part_len}), found);
+    }
+}
+
 static void prefixes_suffixes_and_slices_stay_inside(void **state) {
     (void)state;
     assert_true(str_starts_with(STR("abc"), STR("ab")) && str_starts_with(STR("a"), STR("")));
@@ -238,6 +266,7 @@ static void copies_live_in_the_arena_and_end_in_nul(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(comparing_is_by_byte_and_length),
+        cmocka_unit_test(a_part_is_found_where_it_first_stands),
         cmocka_unit_test(prefixes_suffixes_and_slices_stay_inside),
         cmocka_unit_test(trimming_takes_blanks_from_both_ends_only),
         cmocka_unit_test(cutting_splits_at_the_first),
