@@ -296,6 +296,10 @@ void log_line_template(Str line, Buf *out) {
     (void)log_line_split(line, out, vars);
 }
 
+Str log_text_row_template(const LogText *text, uint32_t row) {
+    return text->templates[log_text_template(text, row)].text;
+}
+
 static bool append_pattern(Str template, Buf *out) {
     bool touches = false;
     Str constant;

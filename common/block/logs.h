@@ -233,6 +233,9 @@ MUST_USE ErrCode log_page_patterns(LogDecoder *decoder, const LogsSelection *sel
 /* The same for lines one by one: appends a line's template to `out`, in a form of its own; lines
  * with equal templates differ in numbers, ids, addresses and the like only. */
 void log_line_template(Str line, Buf *out);
+/* The same of a page's row, where it has templates; lives as long as the text, and rows with the
+ * same one share its bytes. */
+Str log_text_row_template(const LogText *text, uint32_t row);
 /* Appends such a template as text, one `<_>` for variables that touch. */
 void log_template_text(Str template, Buf *out);
 

@@ -8,7 +8,10 @@
 #include "common/block/logs.h"
 #include "querier/logql/engine/scan.h"
 
-enum { LEVELS_MAX = 64 }; /* beside these, a level is unknown */
+enum {
+    LEVELS_MAX = 64, /* beside these, a level is unknown */
+    STORED = 1024,
+};
 
 #define UNKNOWN STR("unknown")
 
@@ -20,6 +23,12 @@ typedef struct Tally {
     uint64_t count;    /* 0: a free slot */
 } Tally;
 
+typedef struct StoredTemplate {
+    const char *ptr; /* in the batch at hand */
+    size_t len;
+    uint32_t number;
+} StoredTemplate;
+
 /* One thread's. */
 typedef struct PatternWorker {
     int64_t step_ns;
@@ -28,6 +37,7 @@ typedef struct PatternWorker {
     Str *templates;
     uint32_t template_count;
     uint32_t *slots; /* template + 1 */
+    StoredTemplate stored[STORED];
     Str levels[LEVELS_MAX];
     uint32_t level_count;
     Tally *tallies; /* open addressing */
@@ -43,15 +53,9 @@ enum { SLOTS = LOGQL_PATTERN_TEMPLATES_MAX * 2 };
 /* ---------- counting ---------- */
 
 /* Number 0 is for lines whose own template isn't kept. False: out of memory. */
-static bool template_number(PatternWorker *w, Str line, uint32_t *out) {
-    uint32_t slot;
-    Str text;
+static bool template_number(PatternWorker *w, Str text, uint32_t *out) {
+    uint32_t slot = (uint32_t)hash_str(text) & (SLOTS - 1);
 
-    buf_clear(&w->text);
-    log_line_template(line, &w->text);
-    if (buf_failed(&w->text)) return false;
-    text = buf_str(&w->text);
-    slot = (uint32_t)hash_str(text) & (SLOTS - 1);
     for (; w->slots[slot] != 0; slot = (slot + 1) & (SLOTS - 1))
         if (str_equal(w->templates[w->slots[slot] - 1], text)) {
             *out = w->slots[slot] - 1;
@@ -112,13 +116,12 @@ static int64_t step_of(const PatternWorker *w, int64_t time_ns) {
     return step - (time_ns % w->step_ns < 0);
 }
 
-static bool count_line(PatternWorker *w, int64_t time_ns, Str line, Str level) {
+static bool count_template(PatternWorker *w, int64_t time_ns, uint32_t template, Str level) {
     int64_t step = step_of(w, time_ns);
-    uint32_t template, number;
     Tally *tally = w->last;
+    uint32_t number;
 
-    if (line.len == 0 || line.len > LOGQL_PATTERN_LINE_MAX) return true;
-    if (!template_number(w, line, &template) || !level_number(w, level, &number)) return false;
+    if (!level_number(w, level, &number)) return false;
     if (tally == NULL || tally->template != template || tally->level != number ||
         tally->step != step) {
         if (!grow_tallies(w)) return false;
@@ -131,6 +134,34 @@ static bool count_line(PatternWorker *w, int64_t time_ns, Str line, Str level) {
     tally->count++;
     w->last = tally;
     return true;
+}
+
+static bool is_counted(Str template) {
+    return template.len > 0 && template.len <= LOGQL_PATTERN_LINE_MAX;
+}
+
+static bool count_line(PatternWorker *w, int64_t time_ns, Str line, Str level) {
+    uint32_t template;
+
+    buf_clear(&w->text);
+    log_line_template(line, &w->text);
+    if (buf_failed(&w->text)) return false;
+    if (!is_counted(buf_str(&w->text))) return true;
+    return template_number(w, buf_str(&w->text), &template) &&
+           count_template(w, time_ns, template, level);
+}
+
+/* One that is stored as such: entries of a batch share its bytes, by which it is known again. */
+static bool count_stored(PatternWorker *w, int64_t time_ns, Str text, Str level) {
+    StoredTemplate *known = &w->stored[((uintptr_t)text.ptr >> 3) % STORED];
+
+    if (!is_counted(text)) return true;
+    if (known->ptr != text.ptr || known->len != text.len) {
+        if (!template_number(w, text, &known->number)) return false;
+        known->ptr = text.ptr;
+        known->len = text.len;
+    }
+    return count_template(w, time_ns, known->number, level);
 }
 
 /* ---------- reading ---------- */
@@ -152,7 +183,9 @@ static ErrCode begin_unit(void *what, const StreamUnit *unit, bool *skip, Error 
 }
 
 static void fresh_batch(void *what) {
-    (void)what;
+    PatternWorker *w = what;
+
+    memset(w->stored, 0, sizeof w->stored);
 }
 
 static ErrCode take_batch(void *what, const StreamBatch *batch, Error *err) {
@@ -160,8 +193,12 @@ static ErrCode take_batch(void *what, const StreamBatch *batch, Error *err) {
 
     for (size_t i = 0; i < batch->count; i++) {
         LabelPairs metadata = batch->metadata == NULL ? (LabelPairs){0} : batch->metadata[i];
+        Str level = level_of(metadata, w->stream);
 
-        if (!count_line(w, batch->times[i], batch->lines[i], level_of(metadata, w->stream)))
+        if (!(batch->text != NULL
+                  ? count_stored(w, batch->times[i],
+                                 log_text_row_template(batch->text, batch->rows[i]), level)
+                  : count_line(w, batch->times[i], batch->lines[i], level)))
             return logql_out_of_memory(err);
     }
     return ERR_OK;
@@ -378,6 +415,7 @@ ErrCode logql_patterns(const LogqlLog *log, const LogqlParams *params, uint64_t 
     Scan scan;
 
     *out = (LogqlPatterns){0};
+    if (log->stage_count == 0) select.need |= STREAM_NEED_PARTS; /* templates are in there */
     TRY(row_pipeline_new(&eval, &(RowOptions){.log = log, .line_wanted = true}, &pipeline, err));
     TRY(scan_open(&eval, log, pipeline, &select, &scan, err));
     count = scan_workers(&scan);

@@ -7,7 +7,7 @@
 #include "querier/logql/engine/engine.h"
 
 enum {
-    LOGQL_PATTERN_LINE_MAX = 3000,       /* bytes; longer lines are left out, as Loki does */
+    LOGQL_PATTERN_LINE_MAX = 3000,       /* bytes of a template; longer ones are left out */
     LOGQL_PATTERN_TEMPLATES_MAX = 16384, /* of one thread; what comes after has the pattern <_> */
 };
 
