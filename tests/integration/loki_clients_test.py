@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Loki's own tools and a packaged shipper, as they are: logcli reads and tails, loki-canary writes and
-looks whether it all comes back, Debian's syslog-ng ships."""
+"""Loki's own tools and shippers, as they are: logcli reads and tails, loki-canary writes and looks
+whether it all comes back, Debian's syslog-ng and Python's logging handler for Loki ship."""
 import json
 import os
 import re
@@ -215,6 +215,36 @@ def test_syslog_ng_ships():
     shipper.terminate()
     shipper.wait(60)
     shipper.stderr.close()
+    server.stop()
+
+
+HANDLER = r"""
+import logging, sys
+import logging_loki
+
+handler = logging_loki.LokiHandler(url=sys.argv[1] + '/loki/api/v1/push', version='1',
+                                   tags={'application': 'app'})
+logger = logging.getLogger('of-the-test')
+logger.addHandler(handler)
+logger.setLevel(logging.INFO)
+for i in range(20):
+    logger.info('line %d', i, extra={'tags': {'part': str(i % 2)}})
+logger.error('said "no"')
+"""
+
+
+def test_pythons_logging_handler_ships():
+    python = subprocess.run([os.path.join(SOURCE, 'tests/integration/loki_python')], check=True,
+                            stdout=subprocess.PIPE, text=True).stdout.strip()
+    server = Moraine()
+    subprocess.run([python, '-c', HANDLER, server.url], check=True, timeout=120)
+    query = {'query': '{application="app"}', 'limit': 100, 'direction': 'forward'}
+    got = {value[1]: stream['stream'] for stream in
+           server.get('/loki/api/v1/query_range', **query)['result'] for value in stream['values']}
+    assert sorted(got) == sorted(['line %d' % i for i in range(20)] + ['said "no"']), got
+    assert got['line 3']['part'] == '1' and got['line 3']['severity'] == 'info', got
+    assert got['said "no"']['severity'] == got['said "no"']['detected_level'] == 'error', got
+    assert got['said "no"']['logger'] == 'of-the-test', got
     server.stop()
 
 

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Tails of logs over real sockets: what comes in goes out, to the right clients, and who doesn't
 read, hangs up or asks for too much harms nobody else."""
+import http.client
 import json
-import os
 import signal
+import ssl
+import subprocess
 import threading
 import time
 
@@ -296,6 +298,36 @@ def test_shutting_down_says_goodbye():
     for socket in sockets:
         closed(socket, 1001, 'shutting down')
         socket.hang_up()
+    server.stop()
+
+
+def test_over_tls():
+    folder = work_dir()
+    key, certificate = folder + '/key.pem', folder + '/certificate.pem'
+    subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
+                    '-nodes', '-keyout', key, '-out', certificate, '-days', '2', '-subj',
+                    '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'],
+                   check=True, stderr=subprocess.DEVNULL)
+    server = Moraine(None, '--tls.cert_file', certificate, '--tls.key_file', key)
+    context = ssl.create_default_context(cafile=certificate)
+
+    def request(method, path, body=None, headers=None):
+        connection = http.client.HTTPSConnection('localhost', server.port, context=context)
+        connection.request(method, path, body, headers or {})
+        answer = connection.getresponse()
+        return answer.status, answer.read(), answer.headers
+
+    server.request = request
+    for i in range(2):
+        socket = WebSocket(server.port, TAIL, None, {'query': '{app="a"}', 'limit': 1}, tls=context)
+        wait_until('it is there', lambda: tails_active(server) == 1)
+        if i > 0:
+            socket.lines(1)
+        push(server, {'app': 'a'}, ['line %d' % k + 'x' * 9000 for k in range(50)])
+        got = [line for _, line in socket.lines(50)]
+        assert [line.rstrip('x') for line in got] == ['line %d' % k for k in range(50)], got
+        socket.close() if i == 0 else socket.hang_up()
+        wait_until('it has ended', lambda: tails_active(server) == 0)
     server.stop()
 
 

@@ -22,12 +22,15 @@ class Refused(Exception):
 
 
 class WebSocket:
-    def __init__(self, port, path, headers=None, parameters=None, receive_bytes=None):
+    def __init__(self, port, path, headers=None, parameters=None, receive_bytes=None,
+                 tls=None):
         self.socket = socket.socket()
         if receive_bytes:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self.socket.settimeout(60)
         self.socket.connect(('127.0.0.1', port))
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_hostname='localhost')
         self.buffered = b''
         self.pings = 0
         if parameters:
