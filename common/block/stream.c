@@ -489,6 +489,26 @@ static ErrCode decode_in_arrival_order(Str bytes, uint32_t count, Arena *arena, 
     return r.failed || !reader_at_end(&r) ? ERR_CORRUPT : ERR_OK;
 }
 
+bool stream_decode_floats(const ChunkView *chunk, int64_t *times, double *values) {
+    Reader r = reader_of(chunk->bytes);
+    int64_t time = 0, delta = 0;
+    bool ascending = true;
+    Value value = {0};
+
+    if (chunk->count > chunk->bytes.len) return false;
+    for (uint32_t i = 0; i < chunk->count; i++) {
+        uint8_t control = reader_u8(&r);
+        int64_t before = time;
+
+        if (!take_time(&r, control & 7, &time, &delta) || !take_value(&r, control >> 3, &value))
+            return false;
+        ascending &= i == 0 || time > before;
+        times[i] = time;
+        values[i] = value.value;
+    }
+    return ascending && !r.failed && reader_at_end(&r);
+}
+
 static ErrCode put_in_order(Decoded *d, Arena *arena) {
     Arrived *v = arena_alloc(arena, d->count * sizeof *v);
     Arrived *spare = arena_alloc(arena, d->count * sizeof *v);

@@ -34,3 +34,7 @@ size_t stream_append_histogram(StreamState *state, uint8_t *out, int64_t time_ms
 /* Decodes a CHUNK_STREAM: sorts and drops doubles when it isn't in order. ERR_CORRUPT: the bytes do
  * not hold `count` samples. Everything in `arena`. */
 MUST_USE ErrCode stream_decode(const ChunkView *chunk, Arena *arena, ChunkSamples *out, Error *err);
+/* The usual ones, without a copy: into arrays with room for chunk->count. False: there are
+ * histograms, times that don't ascend, or damage, and stream_decode() tells; what is in the arrays
+ * then means nothing. */
+MUST_USE bool stream_decode_floats(const ChunkView *chunk, int64_t *times, double *values);
