@@ -183,8 +183,8 @@ void metrics_head_conflict_text(const MetricsHead *head, uint32_t series, int64_
 /* ---------- reading: see select.h for queries ---------- */
 
 uint32_t metrics_head_chunk_count(const MetricsHead *head, uint32_t series);
-/* Fills out[0, chunk count), in order of arrival. */
-void metrics_head_chunks(const MetricsHead *head, uint32_t series, ChunkView *out);
+/* Fills out[0, chunk count), in order of arrival. Returns the chunk count. */
+uint32_t metrics_head_chunks(const MetricsHead *head, uint32_t series, ChunkView *out);
 /* The series' exemplars, oldest first; copies into `arena`. False: out of budget. */
 MUST_USE bool metrics_head_exemplars(const MetricsHead *head, uint32_t series, int64_t min_ms,
                                      int64_t max_ms, Arena *arena, SelectedExemplar **out,

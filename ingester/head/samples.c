@@ -210,9 +210,9 @@ uint32_t metrics_head_chunk_count(const MetricsHead *head, uint32_t series) {
     return count;
 }
 
-void metrics_head_chunks(const MetricsHead *head, uint32_t series, ChunkView *out) {
+uint32_t metrics_head_chunks(const MetricsHead *head, uint32_t series, ChunkView *out) {
     const HeadHot *hot = head_hot(head, series);
-    uint32_t i = metrics_head_chunk_count(head, series);
+    uint32_t count = metrics_head_chunk_count(head, series), i = count;
 
     if (hot->count > 0) out[--i] = open_view(head, series, hot);
     for (SlabHandle at = hot->closed; at != 0;) {
@@ -221,6 +221,7 @@ void metrics_head_chunks(const MetricsHead *head, uint32_t series, ChunkView *ou
         out[--i] = closed_view(closed);
         at = closed->older;
     }
+    return count;
 }
 
 /* ---------- words ---------- */

@@ -14,6 +14,7 @@ typedef struct Selecting {
     uint32_t *found; /* the series that match */
     size_t found_count;
     size_t chunk_count; /* theirs, in the range */
+    size_t chunks_max;  /* of one of them, in the range or not */
     size_t label_count; /* theirs */
     bool exemplars;
 } Selecting;
@@ -22,9 +23,11 @@ static ErrCode out_of_budget(Error *err) {
     return error_set(err, ERR_LIMIT, "selecting from the head: the query's memory is used up");
 }
 
-/* Chunks of the series that overlap the range. */
-static uint32_t chunks_in_range(const Selecting *s, const HeadHot *hot, const HeadCold *cold) {
+/* Chunks of the series that overlap the range, and all it has. */
+static uint32_t chunks_in_range(const Selecting *s, const HeadHot *hot, const HeadCold *cold,
+                                size_t *ret_all) {
     const HeadSelect *select = s->select;
+    size_t all = hot->count > 0;
     uint32_t count = 0;
 
     if (hot->count > 0) {
@@ -37,7 +40,9 @@ static uint32_t chunks_in_range(const Selecting *s, const HeadHot *hot, const He
 
         count += closed->min_ms <= select->max_ms && closed->max_ms >= select->min_ms;
         at = closed->older;
+        all++;
     }
+    *ret_all = all;
     return count;
 }
 
@@ -46,19 +51,36 @@ static void consider(Selecting *s, uint32_t series) {
     const HeadCold *cold = head_cold(s->head, series);
     const uint32_t *pairs = head_pairs(s->head, hot);
     uint32_t chunks;
+    size_t all;
 
     for (size_t i = 0; i < s->tests.count; i++)
         if (!s->tests.items[i].on_name &&
             !label_test_set(&s->tests, &s->tests.items[i], pairs, hot->pair_count))
             return;
-    chunks = chunks_in_range(s, hot, cold);
+    chunks = chunks_in_range(s, hot, cold, &all);
     if (s->exemplars ? cold->exemplars == 0 : chunks == 0) return;
     s->found[s->found_count++] = series;
     s->chunk_count += chunks;
+    s->chunks_max = MAX(s->chunks_max, all);
     s->label_count += hot->pair_count;
 }
 
-/* One metric name's series. Their parts lie apart, so they are fetched ahead. */
+/* The parts of a series lie apart, and those of many in no cache: they are fetched ahead, the ones
+ * that tell where others lie first. */
+static void fetch_ahead(const MetricsHead *head, const uint32_t *series, size_t i, size_t count) {
+    if (i + 2 * AHEAD < count) {
+        __builtin_prefetch(head_hot(head, series[i + 2 * AHEAD]));
+        __builtin_prefetch(head_cold(head, series[i + 2 * AHEAD]));
+    }
+    if (i + AHEAD < count) {
+        const HeadHot *hot = head_hot(head, series[i + AHEAD]);
+
+        __builtin_prefetch(head_pairs(head, hot));
+        __builtin_prefetch(slab_ptr(&head->slab, hot->closed)); /* 0 is the slab's own, and there */
+    }
+}
+
+/* One metric name's series. */
 static void scan_name(Selecting *s, const HeadName *name) {
     const uint32_t *series = slab_ptr(&s->head->slab, name->series);
 
@@ -67,12 +89,7 @@ static void scan_name(Selecting *s, const HeadName *name) {
             !label_test_pair(&s->tests, &s->tests.items[i], name->pair))
             return;
     for (uint32_t i = 0; i < name->count; i++) {
-        if (i + 2 * AHEAD < name->count) {
-            __builtin_prefetch(head_hot(s->head, series[i + 2 * AHEAD]));
-            __builtin_prefetch(head_cold(s->head, series[i + 2 * AHEAD]));
-        }
-        if (i + AHEAD < name->count)
-            __builtin_prefetch(head_pairs(s->head, head_hot(s->head, series[i + AHEAD])));
+        fetch_ahead(s->head, series, i, name->count);
         consider(s, series[i]);
     }
 }
@@ -81,10 +98,9 @@ static void scan_name(Selecting *s, const HeadName *name) {
 
 static ChunkView *add_chunks(const Selecting *s, uint32_t series, ChunkView *at) {
     const HeadSelect *select = s->select;
-    uint32_t count = metrics_head_chunk_count(s->head, series), kept = 0;
-
     /* All of them fit: those left out make room for the next series'. */
-    metrics_head_chunks(s->head, series, at);
+    uint32_t count = metrics_head_chunks(s->head, series, at), kept = 0;
+
     for (uint32_t i = 0; i < count; i++)
         if (at[i].min_ms <= select->max_ms && at[i].max_ms >= select->min_ms) at[kept++] = at[i];
     return at + kept;
@@ -119,12 +135,10 @@ static bool newest_sample(const Selecting *s, const HeadHot *hot, ChunkView *out
 static ErrCode hand_out_series(const Selecting *s, SelectedSeries *out, Error *err) {
     ChunkView *chunks = NULL, *at;
     uint8_t *newest = NULL;
-    size_t slack = 0;
 
     if (!s->select->labels_only) {
-        for (size_t i = 0; i < s->found_count; i++)
-            slack = MAX(slack, metrics_head_chunk_count(s->head, s->found[i]));
-        chunks = arena_alloc(s->arena, (s->chunk_count + slack) * sizeof *chunks);
+        /* A series' chunks are all written before those out of the range go. */
+        chunks = arena_alloc(s->arena, (s->chunk_count + s->chunks_max) * sizeof *chunks);
         if (chunks == NULL) return out_of_budget(err);
     }
     if (chunks != NULL && s->select->newest_only) {
@@ -136,6 +150,7 @@ static ErrCode hand_out_series(const Selecting *s, SelectedSeries *out, Error *e
         const HeadHot *hot = head_hot(s->head, s->found[i]);
         ChunkView *first = at;
 
+        fetch_ahead(s->head, s->found, i, s->found_count);
         if (newest != NULL && newest_sample(s, hot, at, newest)) {
             newest += at->bytes.len;
             at++;
@@ -228,6 +243,7 @@ static uint8_t *used_pairs(const MetricsHead *head, uint32_t tenant, Arena *aren
             const HeadHot *hot = head_hot(head, series[i]);
             const uint32_t *pairs = head_pairs(head, hot);
 
+            fetch_ahead(head, series, i, name->count);
             if (!(hot->flags & HOT_HAS_LAST)) continue;
             for (uint32_t k = 0; k < hot->pair_count; k++) used[pairs[k]] = 1;
         }

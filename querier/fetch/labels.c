@@ -43,15 +43,18 @@ uint32_t fetch_write_labels(const Symbols *symbols, const Label *map, const uint
     uint32_t count = 0;
     Label own = {0};
 
+    if (federated == NULL) {
+        for (uint32_t i = 0; i < pair_count; i++) out[i] = map[pairs[i]];
+        return pair_count;
+    }
     for (uint32_t i = 0; i < pair_count; i++) {
         Label label = map[pairs[i]];
 
-        if (federated != NULL && label.name == federated->tenant.name)
+        if (label.name == federated->tenant.name)
             own = label;
         else
             out[count++] = label;
     }
-    if (federated == NULL) return count;
     insert_label(symbols, federated->tenant, out, count++);
     if (own.value == SYMBOL_EMPTY) return count;
     own.name = federated->own_name;

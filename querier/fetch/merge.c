@@ -7,9 +7,20 @@
 
 #include "querier/fetch/internal.h"
 
-/* Open addressing over the merged series; slots hold index + 1. */
+/* So many series are hashed, and their slots fetched, before the first is looked up, and labels are
+ * fetched as far ahead: tables and heads of many series lie in no cache, and each miss costs more
+ * than all the rest. */
+enum { JOIN_BATCH = 16 };
+
+/* Open addressing over the merged series. The upper half of the hash tells most others apart
+ * without a look at their labels. */
+typedef struct JoinSlot {
+    uint32_t tag;
+    uint32_t index; /* plus one; 0: free */
+} JoinSlot;
+
 typedef struct JoinTable {
-    uint32_t *slots;
+    JoinSlot *slots;
     uint32_t mask;
 } JoinTable;
 
@@ -21,23 +32,27 @@ static ErrCode join_table_new(Arena *arena, size_t series, JoinTable *out, Error
     size_t slots = 64;
 
     while (slots < series * 2) slots *= 2;
-    out->slots = ARENA_ARRAY(arena, uint32_t, slots);
+    out->slots = ARENA_ARRAY(arena, JoinSlot, slots);
     out->mask = (uint32_t)(slots - 1);
     return out->slots == NULL ? out_of_memory(err) : ERR_OK;
 }
 
 /* The merged index of this label set, new or known. */
-static uint32_t join(JoinTable *table, FetchedSet *set, LabelSet labels, bool *ret_new) {
-    uint32_t slot = (uint32_t)label_set_hash(labels) & table->mask;
+static uint32_t join(JoinTable *table, FetchedSet *set, LabelSet labels, uint64_t hash,
+                     bool *ret_new) {
+    uint32_t at = (uint32_t)hash & table->mask, tag = (uint32_t)(hash >> 32);
 
-    for (; table->slots[slot] != 0; slot = (slot + 1) & table->mask)
-        if (label_set_equal(set->labels[table->slots[slot] - 1], labels)) {
+    for (; table->slots[at].index != 0; at = (at + 1) & table->mask) {
+        JoinSlot slot = table->slots[at];
+
+        if (slot.tag == tag && label_set_equal(set->labels[slot.index - 1], labels)) {
             *ret_new = false;
-            return table->slots[slot] - 1;
+            return slot.index - 1;
         }
+    }
     *ret_new = true;
     set->labels[set->count] = labels;
-    table->slots[slot] = (uint32_t)++set->count;
+    table->slots[at] = (JoinSlot){tag, (uint32_t)++set->count};
     return (uint32_t)set->count - 1;
 }
 
@@ -60,40 +75,79 @@ static ErrCode add_chunks(Arena *arena, FetchedSeries *series, const SelectedSer
     return ERR_OK;
 }
 
+typedef struct MergePart {
+    FetchSource *fetch;
+    QueryContext *query;
+    const Part *part;
+    const Label *map;           /* of the part's dictionary */
+    const TenantLabels *tenant; /* NULL: not federated */
+    JoinTable *table;           /* NULL: nothing can be there twice */
+    FetchedSet *out;
+    uint32_t *mapping; /* NULL: not wanted */
+} MergePart;
+
+/* Series [from, from + count) of the part. Returns how many of the labels written are used. */
+static ErrCode merge_batch(const MergePart *merge, size_t from, size_t count, Label *labels,
+                           size_t *ret_used, Error *err) {
+    const SelectedSeries *all = merge->part->selection.series;
+    FetchedSet *out = merge->out;
+    LabelSet sets[JOIN_BATCH];
+    uint64_t hashes[JOIN_BATCH];
+    size_t used = 0;
+    bool any_new = false;
+
+    for (size_t i = 0; i < count; i++) {
+        const SelectedSeries *series = &all[from + i];
+
+        if (from + i + JOIN_BATCH < merge->part->selection.series_count)
+            __builtin_prefetch(series[JOIN_BATCH].pairs);
+        sets[i].labels = labels + used;
+        sets[i].count = fetch_write_labels(merge->query->symbols, merge->map, series->pairs,
+                                           series->pair_count, merge->tenant, labels + used);
+        used += sets[i].count;
+        if (merge->table == NULL) continue;
+        hashes[i] = label_set_hash(sets[i]);
+        __builtin_prefetch(&merge->table->slots[(uint32_t)hashes[i] & merge->table->mask], 1);
+    }
+    for (size_t i = 0; i < count; i++) {
+        uint32_t index = (uint32_t)out->count;
+        bool is_new = true;
+
+        if (merge->table == NULL)
+            out->labels[out->count++] = sets[i];
+        else
+            index = join(merge->table, out, sets[i], hashes[i], &is_new);
+        any_new |= is_new;
+        if (merge->mapping != NULL) merge->mapping[from + i] = index;
+        out->series[index].min_ms = merge->part->min_ms; /* the same in all parts of a tenant */
+        TRY(add_chunks(merge->query->arena, &out->series[index], &all[from + i], err));
+    }
+    *ret_used = any_new ? used : 0;
+    return ERR_OK;
+}
+
 static ErrCode merge_part(FetchSource *fetch, QueryContext *query, const Part *part,
-                          JoinTable *table, bool unique, FetchedSet *out, uint32_t *mapping,
-                          Error *err) {
+                          JoinTable *table, FetchedSet *out, uint32_t *mapping, Error *err) {
     const MetricsSelection *selection = &part->selection;
     bool federated = fetch->tenant_count > 1;
     TenantLabels tenant = {0};
-    size_t label_count = 0, used = 0;
+    size_t label_count = 0, used = 0, count = selection->series_count;
     Label *map = NULL, *labels;
 
     TRY(fetch_map_pairs(query, selection->pairs, selection->pair_count, &map, err));
     if (federated) TRY(fetch_tenant_labels(query, part->tenant, &tenant, err));
-    for (size_t s = 0; s < selection->series_count; s++)
+    for (size_t s = 0; s < count; s++)
         label_count += selection->series[s].pair_count + (federated ? 1 : 0);
     labels = arena_alloc(query->arena, MAX(label_count, 1) * sizeof(Label));
     if (labels == NULL) return out_of_memory(err);
-    for (size_t s = 0; s < selection->series_count; s++) {
-        const SelectedSeries *series = &selection->series[s];
-        LabelSet set = {labels + used, 0};
-        bool is_new = true;
-        uint32_t index;
+    MergePart merge = {fetch, query, part, map, federated ? &tenant : NULL, table, out, mapping};
+    for (size_t s = 0; s < count; s += JOIN_BATCH) {
+        size_t batch_used;
 
-        if ((s & 4095) == 4095) TRY(query_check(query, err));
-        set.count = fetch_write_labels(query->symbols, map, series->pairs, series->pair_count,
-                                       federated ? &tenant : NULL, labels + used);
-        if (unique) {
-            index = (uint32_t)out->count;
-            out->labels[out->count++] = set;
-        } else {
-            index = join(table, out, set, &is_new);
-        }
-        if (is_new) used += set.count;
-        if (mapping != NULL) mapping[s] = index;
-        out->series[index].min_ms = part->min_ms; /* the same in all parts of a tenant */
-        TRY(add_chunks(query->arena, &out->series[index], series, err));
+        if (s % 4096 == 0) TRY(query_check(query, err));
+        TRY(merge_batch(&merge, s, MIN(count - s, (size_t)JOIN_BATCH), labels + used, &batch_used,
+                        err));
+        used += batch_used;
     }
     return ERR_OK;
 }
@@ -154,7 +208,7 @@ ErrCode fetch_merge(FetchSource *fetch, QueryContext *query, const Parts *parts,
             map = (*mapping)[p] = ARENA_ARRAY(query->arena, uint32_t, count);
             if (map == NULL) return out_of_memory(err);
         }
-        TRY(merge_part(fetch, query, &parts->items[p], &table, filled <= 1, out, map, err));
+        TRY(merge_part(fetch, query, &parts->items[p], filled <= 1 ? NULL : &table, out, map, err));
     }
     if (query->series_max != 0 && out->count > query->series_max)
         return error_set(err, ERR_LIMIT,

@@ -138,8 +138,8 @@ static ErrCode labels_of(FetchSource *fetch, QueryContext *query, Str name, bool
     Federated federated;
 
     TRY(fetch_federate(fetch, query->arena, request, &federated, err));
-    /* Heads' dictionaries say nothing of times: that hardly matters, unless the range ends before it
-     * begins, and only what lies around both is meant. */
+    /* Heads' dictionaries say nothing of times: that hardly matters, unless the range ends before
+     * it begins, and only what lies around both is meant. */
     if (federated.request.matcher_count > 0 || request->max_ms < request->min_ms)
         return labels_of_matching(fetch, query, name, tenants, request, out, err);
     for (size_t t = 0; t < federated.tenant_count; t++) {
