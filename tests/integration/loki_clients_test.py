@@ -121,6 +121,23 @@ def test_logcli_asks_for_its_tenant_and_below_a_prefix():
     server.stop()
 
 
+def test_logcli_deletes():
+    server = Moraine()
+    start = int(time.time()) - 600
+    push(server, {'app': 'a'}, ['keep', 'drop', 'keep', 'drop'], start * 10 ** 9)
+    logcli = Logcli(server)
+    between = ('--from', rfc3339(start - 10), '--to', rfc3339(start + 10))
+    assert 'created successfully' in logcli('delete', 'create', '{app="a"} |= "drop"', *between)
+    assert logcli('query', '{app="a"}', '-o', 'raw', *between) == 'keep\nkeep\n'
+    listed = logcli('delete', 'list')
+    assert 'Found 1 delete requests' in listed and 'Query: {app="a"} |= "drop"' in listed, listed
+    request = json.loads(server.get_raw('/loki/api/v1/delete')[1])[0]['request_id']
+    assert 'cancelled successfully' in logcli('delete', 'cancel', '--request-id=' + request)
+    assert logcli('query', '{app="a"}', '-o', 'raw', *between).split().count('drop') == 2
+    assert 'invalid query expression' in logcli('delete', 'create', '{app=', *between, fails=True)
+    server.stop()
+
+
 def test_logcli_tails():
     server = Moraine()
     push(server, {'app': 'a'}, ['before %d' % i for i in range(5)],

@@ -298,16 +298,35 @@ static void fill_state(State *out) {
     assert_true(marks_add(&out->marks, STR("far"), UINT64_MAX - 1, UINT64_MAX));
 }
 
-static void a_checkpoint_holds_all_of_a_state(void **state) {
+/* Version 2. */
+static void fill_state_with_deletes(State *out) {
+    ManifestDelete request = {.number = 5,
+                              .tenant = STR("t"),
+                              .id = STR("a"),
+                              .query = STR("{a=\"b\"}"),
+                              .start_ms = -1,
+                              .end_ms = INT64_MAX,
+                              .created_ms = 9};
+    Error err = {0};
+
+    fill_state(out);
+    assert_ok(state_add_delete(out, &request, &err), &err);
+    request.id = STR("b");
+    request.number = UINT64_MAX;
+    request.processed_ms = 7;
+    assert_ok(state_add_delete(out, &request, &err), &err);
+    assert_ok(state_raise(out, out->entries[3]->entry.key, 17, &err), &err);
+}
+
+static void check_state(void (*fill)(State *out)) {
     CLEANUP_IN_PLACE(buf_done) Buf bytes;
     CLEANUP_IN_PLACE(buf_done) Buf again;
     State one, two;
     Error err = {0};
 
-    (void)state;
     buf_init(&bytes, 0);
     buf_init(&again, 0);
-    fill_state(&one);
+    fill(&one);
     assert_ok(checkpoint_encode(&one, &bytes, &err), &err);
     assert_ok(checkpoint_decode(buf_str(&bytes), &two, &err), &err);
     assert_int_equal(two.sequence, 77);
@@ -319,20 +338,35 @@ static void a_checkpoint_holds_all_of_a_state(void **state) {
     assert_ok(checkpoint_encode(&two, &again, &err), &err);
     assert_int_equal(bytes.len, again.len);
     assert_memory_equal(bytes.ptr, again.ptr, bytes.len);
+    assert_int_equal(one.deletes.count, two.deletes.count);
+    for (size_t i = 0; i < one.deletes.count; i++) {
+        const ManifestDelete *a = &one.deletes.items[i]->request;
+        const ManifestDelete *b = &two.deletes.items[i]->request;
+
+        assert_true(a->number == b->number && a->processed_ms == b->processed_ms &&
+                    a->end_ms == b->end_ms && str_equal(a->query, b->query));
+    }
+    for (size_t i = 0; i < one.entry_count; i++)
+        assert_int_equal(one.entries[i]->entry.cleared, two.entries[i]->entry.cleared);
     state_done(&one);
     state_done(&two);
 }
 
-static void a_checkpoint_of_other_bytes_is_survived(void **state) {
+static void a_checkpoint_holds_all_of_a_state(void **state) {
+    (void)state;
+    check_state(fill_state);
+    check_state(fill_state_with_deletes);
+}
+
+static void check_other_states(uint16_t version, void (*fill)(State *out)) {
     char unpacked[8192];
     CLEANUP_IN_PLACE(buf_done) Buf bytes;
     State full;
     Error err = {0};
     size_t len;
 
-    (void)state;
     buf_init(&bytes, 0);
-    fill_state(&full);
+    fill(&full);
     assert_ok(checkpoint_encode(&full, &bytes, &err), &err);
     state_done(&full);
     len = ZSTD_decompress(unpacked, sizeof unpacked, bytes.ptr + 20, bytes.len - 28);
@@ -345,13 +379,19 @@ static void a_checkpoint_of_other_bytes_is_survived(void **state) {
             buf_init(&damaged, 0);
             /* A bit flipped, and cut there. */
             if (bit < 8) unpacked[i] ^= (char)(1 << bit);
-            seal(&damaged, 1, 2, bit < 8 ? len : i, (Str){unpacked, bit < 8 ? len : i});
+            seal(&damaged, version, 2, bit < 8 ? len : i, (Str){unpacked, bit < 8 ? len : i});
             if (bit < 8) unpacked[i] ^= (char)(1 << bit);
             if (checkpoint_decode(buf_str(&damaged), &out, &err) == ERR_OK) {
                 assert_true(bit < 8);
                 state_done(&out);
             }
         }
+}
+
+static void a_checkpoint_of_other_bytes_is_survived(void **state) {
+    (void)state;
+    check_other_states(1, fill_state);
+    check_other_states(2, fill_state_with_deletes);
 }
 
 /* ---- marks ---- */
