@@ -149,10 +149,14 @@ static bool add_text(Tail *tail, int64_t time_ns, size_t labels_len) {
     Str text = buf_str(&tail->text), labels = str_slice(text, 0, labels_len);
     TailLine *line;
 
-    if (buf_failed(&tail->text)) return false;
+    if (buf_failed(&tail->text)) { /* larger than a tail may be: nothing of it is kept */
+        tail->dropped_total++;
+        return false;
+    }
     line = line_new(tail, time_ns, labels, str_from(text, labels_len));
     if (line != NULL && push(tail, line)) return true;
     if (line != NULL) tail_line_free(tail, line);
+    tail->dropped_total++;
     drop_labels(tail, labels, time_ns);
     return false;
 }
@@ -226,8 +230,10 @@ void tail_take_news(Tail *tail) {
     }
     /* A line of megabytes is rare, and its memory is not kept for the next one. */
     if (tail->text.capacity > MIB(1)) {
+        size_t bytes_max = tail->text.bytes_max;
+
         buf_done(&tail->text);
-        buf_init(&tail->text, 0);
+        buf_init(&tail->text, bytes_max);
     }
 }
 

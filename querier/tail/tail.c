@@ -76,7 +76,7 @@ static ErrCode prepare(Tail *tail, const TailOptions *options, Error *err) {
     const TailersOptions *all = &tail->tailers->options;
 
     budget_init(&tail->budget, "tail", TAIL_BYTES_MAX, all->budget);
-    buf_init(&tail->text, 0);
+    buf_init(&tail->text, TAIL_BYTES_MAX);
     tail->dropped_end = &tail->dropped;
     tail->arena = arena_new(PIPELINE_BYTES_MAX, &tail->budget);
     tail->scratch = arena_new(0, &tail->budget);

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 
+import logs
 from moraine import Moraine, main, wait_until, work_dir
 from websocket import Closed, Refused, WebSocket
 
@@ -204,6 +205,25 @@ def test_bad_requests():
     closed(tail(server, '{app="a"} | label_format a="{{"'), 1011, '')
     closed(tail(server, '{app="a"}', limit=100000), 1011, 'max entries limit')
     assert tails_active(server) == 0
+    server.stop()
+
+
+def test_any_bytes_make_valid_messages():
+    server = Moraine()
+    lines = [b'nul \x00 and \x1b[31m', b'no \xff\xfe UTF-8 \xc3', 'ä "quoted" \\ \u2028'.encode(), b' ',
+             b'x' * 200000, b'{{.evil}}</script>']
+    wanted = [line.decode(errors='replace') for line in lines]
+    sockets = [tail(server, '{app=~".+"}', path=path) for path in (TAIL, '/api/prom/tail')]
+    wait_until('both are there', lambda: tails_active(server) == 2)
+    status, body, _ = logs.push(server, [({'app': 'quo"te\\', 'b': 'ä\n'}, [
+        (now_ns(), line, [('k"', 'v\n')]) for line in lines])])
+    assert status == 204, body
+    assert [line for _, line in sockets[0].lines(len(lines))] == wanted
+    got = []
+    while len(got) < len(lines):
+        got += [entry['line'] for stream in sockets[1].message()['streams']
+                for entry in stream['entries']]
+    assert got == wanted
     server.stop()
 
 
