@@ -432,7 +432,6 @@ ErrCode querier_new(const QuerierOptions *options, Querier **out, Error *err) {
         code = tailers_new(
             &(TailersOptions){
                 .news = options->tails,
-                .scheduler = querier->scheduler,
                 .budget = options->queries,
                 .clock = options->clock,
                 .duration_max_ms = options->tail_duration_max_ms,

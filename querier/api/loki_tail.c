@@ -69,7 +69,6 @@ static ErrCode read_history(ApiCall *call, const TailParams *params, bool catego
 static ErrCode begin_tail(ApiCall *call, const TailParams *params, Error *err) {
     TailOptions options = {.tenant = call->tenants[0],
                            .tails_max = call->limits.log_tails_max,
-                           .concurrency_max = call->limits.query_concurrency_max,
                            .query = params->query,
                            .delay_ns = (int64_t)params->delay_s * NS_PER_S,
                            .categorize = loki_wants_categories(call),

@@ -33,7 +33,6 @@ struct Tail {
     Arena *entry_scratch; /* of one entry */
     Buf text;             /* of one entry */
     LogTail *news;
-    ScheduledTask task;
     atomic_bool is_busy; /* a round waits or runs, and everything below is its own */
     uint64_t opened_ns;
     uint64_t pinged_ns;

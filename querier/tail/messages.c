@@ -7,7 +7,6 @@
 
 #include "common/base/json.h"
 #include "common/base/rune.h"
-#include "common/base/telemetry.h"
 #include "querier/logql/engine/result_json.h"
 #include "querier/tail/internal.h"
 

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "common/base/log.h"
+#include "common/base/pool.h"
 #include "common/base/telemetry.h"
 #include "querier/logql/parser.h"
 #include "querier/tail/internal.h"
@@ -14,6 +15,7 @@
 enum {
     TICK_MS = 100,
     PING_MS = 1000,            /* as Loki: proxies cut what is silent */
+    THREADS = 2,               /* that run rounds */
     TAIL_BYTES_MAX = 32 << 20, /* of one tail, all told */
     NEWS_BYTES_MAX = 8 << 20,  /* that wait for the pipeline */
     PIPELINE_BYTES_MAX = 4 << 20,
@@ -21,6 +23,7 @@ enum {
 
 struct Tailers {
     TailersOptions options;
+    Pool *pool;
     pthread_t thread;
     pthread_mutex_t mutex; /* of all below */
     pthread_cond_t changed;
@@ -158,7 +161,6 @@ static int64_t wall_ns(const Tailers *tailers) {
 static void run_round(void *what) {
     Tail *tail = what;
     Tailers *tailers = tail->tailers;
-    ScheduledTask task = tail->task;
 
     tail_take_news(tail);
     if (tail->failed == ERR_OK) tail_send_due(tail, wall_ns(tailers));
@@ -167,7 +169,6 @@ static void run_round(void *what) {
     atomic_store(&tail->is_busy, false);
     if (tailers->is_stopping) pthread_cond_broadcast(&tailers->changed);
     pthread_mutex_unlock(&tailers->mutex);
-    scheduler_finished(&task);
 }
 
 static void goodbye(Tail *tail, unsigned code, const char *reason) {
@@ -204,22 +205,18 @@ static bool ends(Tail *tail) {
 static void serve(Tail *tail) {
     const Tailers *tailers = tail->tailers;
     uint64_t now = now_ns();
-    Error err;
 
     if (now - tail->pinged_ns >= PING_MS * UINT64_C(1000000)) {
         websocket_ping(tail->request);
         tail->pinged_ns = now;
     }
     if (!log_tail_has_news(tail->news) && !tail_has_due(tail, wall_ns(tailers))) return;
-    tail->task = (ScheduledTask){.run = run_round, .what = tail};
     atomic_store(&tail->is_busy, true);
     /* With too much waiting before it, the next tick tries again. */
-    if (scheduler_submit(tailers->options.scheduler, tail->options.tenant,
-                         tail->options.concurrency_max, &tail->task, &err) != ERR_OK)
-        atomic_store(&tail->is_busy, false);
+    if (!pool_submit(tailers->pool, run_round, tail)) atomic_store(&tail->is_busy, false);
 }
 
-/* With the mutex held, which scheduler and sockets don't know of. */
+/* With the mutex held, which pool and sockets don't know of. */
 static void look_after_all(Tailers *tailers) {
     Tail *next;
 
@@ -285,10 +282,16 @@ void tail_start(Tail *tail, HttpRequest *request) {
 ErrCode tailers_new(const TailersOptions *options, Tailers **out, Error *err) {
     Tailers *tailers = calloc(1, sizeof *tailers);
     pthread_condattr_t attributes;
+    ErrCode made;
     int code;
 
     if (tailers == NULL) return error_set(err, ERR_LIMIT, "tails: out of memory");
     tailers->options = *options;
+    made = pool_new("tail", THREADS, 100000, &tailers->pool, err);
+    if (made != ERR_OK) {
+        free(tailers);
+        return made;
+    }
     tailers->active = telemetry_gauge("moraine_log_tails_active", "", "Tails that are open.");
     tailers->dropped = telemetry_counter(
         "moraine_log_tails_dropped_entries_total", "",
@@ -300,6 +303,7 @@ ErrCode tailers_new(const TailersOptions *options, Tailers **out, Error *err) {
     pthread_condattr_destroy(&attributes);
     code = pthread_create(&tailers->thread, NULL, tailers_main, tailers);
     if (code != 0) {
+        pool_free(tailers->pool);
         free(tailers);
         return error_errno(err, code, "tails: cannot start a thread");
     }
@@ -324,6 +328,7 @@ void tailers_free(Tailers *tailers) {
     if (tailers == NULL) return;
     tailers_stop(tailers);
     assert(tailers->first == NULL && "a tail is open");
+    pool_free(tailers->pool);
     pthread_cond_destroy(&tailers->changed);
     pthread_mutex_destroy(&tailers->mutex);
     free(tailers);

@@ -2,7 +2,8 @@
 /*
  * tail.h: log queries that go on: what a pipeline makes of new entries goes to a WebSocket as it
  * comes in. One thread looks at all tails every tenth of a second; what there is to do for one runs
- * on the query pool, in its tenant's turn.
+ * on a small pool of their own, one round at a time each: queries that take long keep no tail
+ * waiting.
  *
  * A tail is opened, given the history that the client asked for, and started; from then on it ends
  * by itself, with the client, the server or the longest time one may last.
@@ -10,7 +11,6 @@
 #include "common/base/clock.h"
 #include "common/batch/log_tails.h"
 #include "common/net/websocket.h"
-#include "querier/exec/scheduler.h"
 #include "querier/logql/engine/engine.h"
 
 typedef struct Tailers Tailers; /* all tails of a querier */
@@ -18,7 +18,6 @@ typedef struct Tail Tail;
 
 typedef struct TailersOptions {
     LogTails *news; /* borrowed, as all of these */
-    Scheduler *scheduler;
     Budget *budget; /* what all tails hold is charged to it */
     const Clock *clock;
     int64_t duration_max_ms; /* of one tail; 0: no limit */
@@ -32,8 +31,7 @@ void tailers_free(Tailers *tailers);
 
 typedef struct TailOptions {
     Str tenant;
-    uint64_t tails_max;       /* of the tenant; 0: no limit */
-    uint64_t concurrency_max; /* of the tenant's queries */
+    uint64_t tails_max; /* of the tenant; 0: no limit */
     Str query;
     int64_t delay_ns; /* entries wait so long for others that come late */
     bool categorize;  /* labels of entries apart from those of streams */
