@@ -12,7 +12,7 @@
 #define NS_PER_MS INT64_C(1000000)
 
 enum {
-    WINDOWS_BYTES = 16 << 20,     /* read ahead of all sources together, */
+    WINDOWS_BYTES = 32 << 20,     /* read ahead of all sources together, */
     WINDOW_BYTES_MIN = 256 << 10, /* but of each at least */
 };
 
