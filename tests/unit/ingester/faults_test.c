@@ -336,9 +336,9 @@ static void past_the_budget_appends_are_refused_until_a_flush(void **state) {
     assert_int_equal(result.code, ERR_OK);
     /* A lane may have kept its part of the refused batch; the rest is exactly there. */
     facts_unique(&facts);
-    world_reopen_manifest(world);
     Facts found = {0};
     world_read_heads(world, TEAM, NULL, 0, &found);
+    world_reopen_manifest(world);
     world_read_store(world, TEAM, &found);
     facts_unique(&found);
     for (size_t i = 0; i < facts.count; i++)

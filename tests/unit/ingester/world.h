@@ -114,10 +114,12 @@ static inline void world_restart(World *world) {
     world_start(world);
 }
 
-/* Another view of the manifest, as a process that starts has it. */
+/* Another view of the manifest, as a process that starts has it; one that runs on the old view
+ * ends. */
 static inline void world_reopen_manifest(World *world) {
     Error err = {0};
 
+    if (world->ingester != NULL) world_stop(world, false);
     manifest_free(world->manifest);
     assert_ok(manifest_open(world->store, &world->clock.clock, &world->manifest, &err), &err);
     world->options.manifest = world->manifest;
