@@ -38,7 +38,7 @@ Connection *connection_new(Loop *loop, int fd, const struct sockaddr *peer, size
     c->post.kind = POST_CONNECTION;
     c->loop = loop;
     c->fd = fd;
-    c->protocol = &http1_protocol;
+    c->protocol = &sniff_protocol;
     memcpy(&c->peer, peer, MIN(peer_len, sizeof c->peer));
     return c;
 }
@@ -202,6 +202,8 @@ static void on_bev_event(struct bufferevent *bev, short what, void *context) {
     if ((what & BEV_EVENT_CONNECTED) != 0) {
         c->is_open = true;
         c->certificate_name = tls_peer_name(bufferevent_openssl_get_ssl(bev));
+        c->protocol =
+            tls_is_http2(bufferevent_openssl_get_ssl(bev)) ? &http2_protocol : &http1_protocol;
         if (!c->protocol->open(c)) c->is_dead = true;
     } else {
         /* An end or an error. After TLS's end nothing can be written either. */

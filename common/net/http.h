@@ -1,7 +1,8 @@
 #pragma once
 /*
- * http.h: the server that every listener is. A handler doesn't see whether HTTP/1.1 or HTTP/2
- * brought the request.
+ * http.h: the server that every listener is. Each speaks HTTP/1.1 and HTTP/2, as the client begins:
+ * by ALPN with TLS, by HTTP/2's preface without. A handler doesn't see which brought the request;
+ * limits and times hold for a stream of HTTP/2 as for a connection of HTTP/1.1.
  *
  * A few event-loop threads parse, read bodies under a budget and call handlers. A handler runs on
  * its connection's loop and must not block: it answers at once, or hands the request to a lane or
@@ -73,6 +74,7 @@ DEFINE_CLEANUP(HttpServer, http_server_free)
 
 /* --- what a handler reads; everything lives as long as the request --- */
 HttpMethod http_method(const HttpRequest *request);
+bool http_is_http2(const HttpRequest *request);
 Str http_path(const HttpRequest *request);                   /* raw, without the query */
 Str http_path_param(HttpRequest *request, const char *name); /* percent-decoded */
 /* Any case; empty when absent; the first where there are more. */
@@ -108,6 +110,8 @@ const atomic_bool *http_cancel_flag(const HttpRequest *request);
  * answer began, and not what the server says itself: Content-Length, Transfer-Encoding, Connection,
  * Date. With a Content-Encoding the body is sent as it is. */
 void http_set_header(HttpRequest *request, const char *name, Str value);
+/* Adds a line behind the body. Before the answer ends; HTTP/1.1 leaves it out. */
+void http_set_trailer(HttpRequest *request, const char *name, Str value);
 /* Copies `body`. */
 void http_respond(HttpRequest *request, int status, const char *content_type, Str body);
 /* Takes the buffer's memory; `body` is empty afterwards. Compresses (zstd or gzip, as the client

@@ -22,11 +22,11 @@ enum {
 };
 
 static void refuse_large(Http1 *h) {
-    http1_refuse_with(h, 413, HTTP1_TOO_LARGE, h->body_bytes_max);
+    verdict_refuse(&h->verdict, 413, VERDICT_TOO_LARGE, h->verdict.body_bytes_max);
 }
 
 static void refuse_over_budget(Http1 *h) {
-    http1_refuse_with(h, 503, "the server holds as many bytes of requests as it may: try again");
+    verdict_refuse(&h->verdict, 503, VERDICT_OVER_BUDGET);
 }
 
 /* --- bytes in --- */
@@ -36,18 +36,18 @@ static void dispatch(Connection *c, Http1 *h) {
     const char *flaw = request_params_flaw(request);
 
     if (flaw != NULL) {
-        http1_refuse_with(h, 400, "query or form: %s", flaw);
+        verdict_refuse(&h->verdict, 400, "query or form: %s", flaw);
         http1_refuse(c, h);
         return;
     }
     h->state = HTTP1_WAIT;
     connection_deadline(c, 0);
-    if (request_dispatch(request, h->handle, h->context)) http1_deliver(c, request);
+    if (request_dispatch(request, h->verdict.handle, h->verdict.context)) http1_deliver(c, request);
 }
 
 /* The head is read to its last byte; what was wrong with it is told now. */
 static void head_done(Connection *c, Http1 *h) {
-    if (h->refused != 0) {
+    if (h->verdict.refused != 0) {
         http1_refuse(c, h);
         return;
     }
@@ -70,14 +70,14 @@ static size_t read_head(Connection *c, Http1 *h, const char *bytes, size_t len) 
 
     if (h->is_head_read)
         head_done(c, h);
-    else if (h->refused != 0)
+    else if (h->verdict.refused != 0)
         http1_refuse(c, h);
     return used;
 }
 
 static void body_done(Connection *c, Http1 *h) {
     h->is_body_read = true;
-    if (h->refused != 0)
+    if (h->verdict.refused != 0)
         http1_send_refusal(c, h);
     else
         dispatch(c, h);
@@ -98,12 +98,12 @@ static size_t read_chunks(Connection *c, Http1 *h, const char *bytes, size_t len
 
     h->framing_bytes += used;
     if (h->framing_bytes / FRAMING_PER_BODY_BYTE > http1_options(c)->header_bytes_max + body_len)
-        http1_refuse_with(h, 400, "there is more framing than body");
+        verdict_refuse(&h->verdict, 400, "there is more framing than body");
     if (h->chunks.state == CHUNK_BAD)
-        http1_refuse_with(h, 400, "the chunks are not framed as they must");
-    if (h->chunks.state == CHUNK_DATA && h->chunks.left > h->body_bytes_max - body_len)
+        verdict_refuse(&h->verdict, 400, "the chunks are not framed as they must");
+    if (h->chunks.state == CHUNK_DATA && h->chunks.left > h->verdict.body_bytes_max - body_len)
         refuse_large(h);
-    if (h->refused != 0) {
+    if (h->verdict.refused != 0) {
         http1_refuse(c, h);
     } else if (h->chunks.state == CHUNK_DONE) {
         body_done(c, h);
@@ -277,7 +277,7 @@ static void drained(Connection *c, size_t left) {
     } else if (h->state == HTTP1_WEBSOCKET) {
         http1_websocket_drained(c, h);
     } else if (h->state == HTTP1_WRITE && left == 0) {
-        http1_finish(c, h, h->refused != 0 ? h->refused : h->request->status);
+        http1_finish(c, h, h->verdict.refused != 0 ? h->verdict.refused : h->request->status);
         consume_pending(c, h);
     }
 }
@@ -319,18 +319,18 @@ static void timeout(Connection *c) {
     case HTTP1_HEAD:
         if (h->head_bytes == 0) break;
         h->keeps_alive = false;
-        http1_refuse_with(h, 408, "the head took longer than the limit of %llu ms",
-                          (unsigned long long)options->header_timeout_ms);
+        verdict_refuse(&h->verdict, 408, "the head took longer than the limit of %llu ms",
+                       (unsigned long long)options->header_timeout_ms);
         http1_refuse(c, h);
         return;
     case HTTP1_DISCARD:
-        h->refused = 0;
+        h->verdict.refused = 0;
         /* fall through */
     case HTTP1_BODY:
     case HTTP1_CHUNKS:
         h->keeps_alive = false;
-        http1_refuse_with(h, 408, "nothing of the body came for the limit of %llu ms",
-                          (unsigned long long)options->body_timeout_ms);
+        verdict_refuse(&h->verdict, 408, "nothing of the body came for the limit of %llu ms",
+                       (unsigned long long)options->body_timeout_ms);
         http1_refuse(c, h);
         return;
     case HTTP1_WAIT:

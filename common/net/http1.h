@@ -6,6 +6,7 @@
 #include <http_parser.h>
 
 #include "common/net/internal.h"
+#include "common/net/verdict.h"
 
 #define HTTP1_STATES(X)                                                                            \
     X(HEAD)    /* between requests, or in the middle of a head; the request appears with a byte */ \
@@ -36,7 +37,6 @@ typedef struct Http1 {
     size_t framing_bytes; /* of a chunked body */
     uint64_t body_left;   /* of the body, or of the chunk */
     Chunks chunks;
-    size_t body_bytes_max;
     char last_byte; /* of the head so far */
     bool is_in_name;
     bool is_head_done;
@@ -47,25 +47,14 @@ typedef struct Http1 {
     bool expects_continue;
     bool has_unread; /* the client may be sending still when it gets the answer */
     bool is_stream_begun;
-    bool has_writer;  /* of a stream, who has not let go of the request */
-    int refused;      /* the status; 0: not */
-    unsigned allowed; /* methods, for a 405 */
-    char refusal[200];
-    void (*handle)(HttpRequest *request, void *context);
-    void *context;
-    RouteStats *stats;
+    bool has_writer; /* of a stream, who has not let go of the request */
+    Verdict verdict;
     WebSocket *websocket; /* NULL: it is none */
 } Http1;
 
 static inline const HttpServerOptions *http1_options(const Connection *c) {
     return &c->loop->server->options;
 }
-
-/* Notes that the request can't be taken, and why; the first reason stays. */
-void http1_refuse_with(Http1 *h, int status, const char *format, ...) PRINTF_LIKE(3, 4);
-
-/* One text for a length that says too much and for chunks that turn out to. */
-#define HTTP1_TOO_LARGE "the body is larger than the limit of %zu bytes for this path"
 
 /* --- http1_head.c --- */
 

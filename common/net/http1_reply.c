@@ -23,10 +23,7 @@ void http1_next(Connection *c, Http1 *h) {
     h->is_in_name = h->is_head_done = h->is_head_read = h->is_body_read = h->is_chunked = false;
     h->chunks = (Chunks){0};
     h->expects_continue = h->is_stream_begun = h->has_writer = false;
-    h->refused = 0;
-    h->allowed = 0;
-    h->handle = NULL;
-    h->stats = c->loop->server->fallback_stats;
+    verdict_init(&h->verdict, c->loop->server);
     http_parser_init(&h->parser, HTTP_REQUEST);
     h->parser.data = c;
     connection_deadline(c, http1_options(c)->idle_timeout_ms);
@@ -37,11 +34,11 @@ void http1_finish(Connection *c, Http1 *h, int status) {
 
     if (request != NULL) {
         loop_tick(c->loop);
-        stats_count(h->stats, status, c->loop->now_ns - request->began_ns);
+        stats_count(h->verdict.stats, status, c->loop->now_ns - request->began_ns);
         h->request = NULL;
         request_recycle(request);
     } else {
-        stats_count(h->stats, status, 0);
+        stats_count(h->verdict.stats, status, 0);
     }
     if (h->keeps_alive && !c->is_eof) {
         http1_next(c, h);
@@ -107,32 +104,23 @@ static void send_answer(Connection *c, Http1 *h, Buf *head, Str body, void *memo
     connection_send(c, buf_str(head), body, memory);
 }
 
-static void append_allow(Buf *out, unsigned methods) {
-    static const char *const names[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"};
-    const char *before = "Allow: ";
-
-    for (unsigned bit = 0; bit < ARRAY_LEN(names); bit++) {
-        if ((methods & 1U << bit) == 0) continue;
-        append_text(out, before);
-        append_text(out, names[bit]);
-        before = ", ";
-    }
-    append_text(out, "\r\n");
-}
-
 void http1_send_refusal(Connection *c, Http1 *h) {
-    int status = h->refused;
+    int status = h->verdict.refused;
     Buf *head = http1_begin_head(c, status);
     Str body;
-    char text[sizeof h->refusal + 1];
+    char text[sizeof h->verdict.refusal + 1];
 
-    (void)snprintf(text, sizeof text, "%s\n", h->refusal);
+    (void)snprintf(text, sizeof text, "%s\n", h->verdict.refusal);
     body = str_of(text);
     append_text(head, "Content-Type: text/plain; charset=utf-8\r\nContent-Length: ");
     append_number(head, body.len);
     append_text(head, "\r\n");
     if (status == 503) append_text(head, "Retry-After: 1\r\n");
-    if (status == 405) append_allow(head, h->allowed);
+    if (status == 405) {
+        append_text(head, "Allow: ");
+        verdict_allowed(&h->verdict, head);
+        append_text(head, "\r\n");
+    }
     if (h->request != NULL && h->request->method == HTTP_HEAD_) body.len = 0;
     if (h->request != NULL) request_body_drop(h->request);
     send_answer(c, h, head, body, NULL);

@@ -5,7 +5,7 @@
  *   server     the listener and the options; hands accepted sockets to the loops in turn
  *   loop       one thread, one event_base; everything that belongs to a connection happens there
  *   connection a socket, with or without TLS: bytes in, bytes out, deadlines. Knows no HTTP.
- *   protocol   what makes requests of bytes and bytes of answers: http1.c
+ *   protocol   what makes requests of bytes and bytes of answers: http1.c, http2.c
  *   request    one request and its answer; on its way through other threads the loop leaves it
  * alone, but for the cancel flag
  */
@@ -111,6 +111,7 @@ struct Connection {
     uint64_t write_deadline_ns; /* the peer must have read something by then; 0: it has all */
     uint64_t queued;            /* bytes ever given to the bufferevent, */
     uint64_t read_by_peer;      /* and how many of them had gone out when the deadline was set */
+    unsigned sniffed;           /* bytes of HTTP/2's preface that have come */
     uint64_t timer_ns;          /* when the timer fires, which may be before; 0: it doesn't */
 };
 
@@ -128,6 +129,8 @@ struct Protocol {
     void (*close)(Connection *c); /* gives up its requests and frees its state */
 };
 extern const Protocol http1_protocol;
+extern const Protocol http2_protocol;
+extern const Protocol sniff_protocol; /* finds out which of them the client speaks */
 
 /* `fd` belongs to it. NULL: out of memory. From the acceptor's thread. */
 Connection *connection_new(Loop *loop, int fd, const struct sockaddr *peer, size_t peer_len);
@@ -220,6 +223,8 @@ struct HttpRequest {
 
     HttpMethod method;
     bool is_http10;
+    bool is_http2;
+    void *exchange;     /* of HTTP/2: its stream, for the loop alone */
     const Route *route; /* NULL: the fallback */
     Buf head;           /* the target, then names and values */
     Span target, path, query;
@@ -233,6 +238,7 @@ struct HttpRequest {
     char *body;
     size_t body_len, body_capacity;
     size_t body_charged; /* to the budget */
+    size_t head_charged; /* likewise, where a connection may have many requests */
     Budget *bodies;
     Arena *arena;   /* made by the first who asks for it */
     Params *params; /* likewise */
@@ -240,6 +246,7 @@ struct HttpRequest {
     int status;
     Buf reply_head; /* header lines */
     Buf reply_body;
+    Buf reply_trailers; /* likewise; HTTP/1.1 leaves them out */
     Stream stream;
     uint64_t began_ns;
 };
@@ -252,6 +259,8 @@ static inline Str request_str(const HttpRequest *request, Span span) {
 }
 /* Room for `capacity` bytes of body. False: out of memory. */
 MUST_USE bool request_body_room(HttpRequest *request, size_t capacity);
+/* Charges for the head and the request itself. False: the budget is used up. */
+MUST_USE bool request_charge_head(HttpRequest *request);
 /* Charges for `len` bytes that are there now. False: the budget is used up. */
 MUST_USE bool request_body_grew(HttpRequest *request, size_t len);
 void request_body_drop(HttpRequest *request);
@@ -263,6 +272,8 @@ extern Gauge *net_body_bytes;
 bool request_dispatch(HttpRequest *request, void (*handle)(HttpRequest *, void *), void *context);
 /* Gives the request back to its loop. The caller must not touch it again. */
 void request_hand_over(HttpRequest *request);
+/* One header line. */
+void request_append_header(Buf *out, Str name, Str value);
 /* Lines for the answer's head. */
 void request_say_type(HttpRequest *request, const char *content_type);
 Coding request_choose_coding(HttpRequest *request, int status, const char *content_type);
@@ -337,6 +348,7 @@ bool percent_is_valid(Str s);
 MUST_USE ErrCode tls_context_new(const HttpServerOptions *options, SSL_CTX **out, Error *err);
 /* The common name of the peer's certificate, malloc'd; NULL: none that can be read. */
 char *tls_peer_name(SSL *ssl);
+bool tls_is_http2(const SSL *ssl); /* by ALPN */
 
 /* --- server.c --- */
 

@@ -25,6 +25,7 @@ static HttpRequest *take_spare(Loop *loop) {
         if (request == NULL) return NULL;
         buf_init(&request->head, 0);
         buf_init(&request->reply_head, 0);
+        buf_init(&request->reply_trailers, 0);
         request->body = NULL;
         request->body_capacity = 0;
         return request;
@@ -46,18 +47,21 @@ HttpRequest *request_new(Connection *c) {
     atomic_init(&request->cancelled, false);
     request->method = 0;
     request->is_http10 = false;
+    request->is_http2 = false;
+    request->exchange = NULL;
     request->route = NULL;
     request->target = request->path = request->query = request->certificate_name = (Span){0};
     request->header_count = 0;
     request->peer = c->peer;
     request->peer_text[0] = '\0';
-    request->body_len = request->body_charged = 0;
+    request->body_len = request->body_charged = request->head_charged = 0;
     request->bodies = c->loop->server->options.bodies;
     request->arena = NULL;
     request->params = NULL;
     request->status = 0;
     buf_clear(&request->head);
     buf_clear(&request->reply_head);
+    buf_clear(&request->reply_trailers);
     buf_init(&request->reply_body, 0);
     request->stream.is_active = false;
     request->began_ns = c->loop->now_ns;
@@ -69,6 +73,8 @@ static void done(HttpRequest *request) {
     arena_free(request->arena);
     request->arena = NULL;
     request_body_drop(request);
+    if (request->head_charged > 0) budget_give(request->bodies, request->head_charged);
+    request->head_charged = 0;
     buf_done(&request->reply_body);
     stream_done(&request->stream);
 }
@@ -79,6 +85,7 @@ void request_destroy(HttpRequest *request) {
     if (loop != NULL) done(request);
     buf_done(&request->head);
     buf_done(&request->reply_head);
+    buf_done(&request->reply_trailers);
     free(request->body);
     free(request);
     if (loop != NULL) loop_release(loop);
@@ -99,6 +106,7 @@ void request_recycle(HttpRequest *request) {
     }
     if (request->head.capacity > SPARE_HEAD_BYTES_MAX) buf_done(&request->head);
     if (request->reply_head.capacity > SPARE_HEAD_BYTES_MAX) buf_done(&request->reply_head);
+    if (request->reply_trailers.capacity > SPARE_HEAD_BYTES_MAX) buf_done(&request->reply_trailers);
     request->next_spare = loop->spares;
     loop->spares = request;
     loop->spare_count++;
@@ -116,6 +124,15 @@ bool request_body_room(HttpRequest *request, size_t capacity) {
     return true;
 }
 
+bool request_charge_head(HttpRequest *request) {
+    size_t bytes = sizeof *request + request->head.len;
+
+    if (request->bodies == NULL) return true;
+    if (!budget_take(request->bodies, bytes)) return false;
+    request->head_charged = bytes;
+    return true;
+}
+
 bool request_body_grew(HttpRequest *request, size_t len) {
     if (request->bodies != NULL && !budget_take(request->bodies, len)) return false;
     request->body_len += len;
@@ -129,6 +146,10 @@ void request_body_drop(HttpRequest *request) {
         budget_give(request->bodies, request->body_charged);
     gauge_add(net_body_bytes, -(int64_t)request->body_charged);
     request->body_charged = request->body_len = 0;
+}
+
+bool http_is_http2(const HttpRequest *request) {
+    return request->is_http2;
 }
 
 HttpMethod http_method(const HttpRequest *request) {

@@ -119,7 +119,7 @@ static void append_value(Buf *out, Str value) {
     }
 }
 
-static void append_header(Buf *out, Str name, Str value) {
+void request_append_header(Buf *out, Str name, Str value) {
     buf_append_str(out, name);
     buf_append(out, ": ", 2);
     append_value(out, value);
@@ -131,7 +131,11 @@ void http_set_header(HttpRequest *request, const char *name, Str value) {
 
     for (size_t i = 0; i < ARRAY_LEN(ours); i++)
         assert(!str_equal_nocase(str_of(name), str_of(ours[i])) && "the server's own header");
-    append_header(&request->reply_head, str_of(name), value);
+    request_append_header(&request->reply_head, str_of(name), value);
+}
+
+void http_set_trailer(HttpRequest *request, const char *name, Str value) {
+    request_append_header(&request->reply_trailers, str_of(name), value);
 }
 
 static bool has_reply_header(const HttpRequest *request, Str name) {
@@ -146,7 +150,7 @@ static bool has_reply_header(const HttpRequest *request, Str name) {
 
 void request_say_type(HttpRequest *request, const char *content_type) {
     if (content_type != NULL && content_type[0] != '\0')
-        append_header(&request->reply_head, STR("Content-Type"), str_of(content_type));
+        request_append_header(&request->reply_head, STR("Content-Type"), str_of(content_type));
 }
 
 Coding request_choose_coding(HttpRequest *request, int status, const char *content_type) {
@@ -154,13 +158,14 @@ Coding request_choose_coding(HttpRequest *request, int status, const char *conte
         has_reply_header(request, STR("Content-Encoding")))
         return CODING_IDENTITY;
     /* True of the answer whether this client gets it compressed or not: caches need to know. */
-    append_header(&request->reply_head, STR("Vary"), STR("Accept-Encoding"));
+    request_append_header(&request->reply_head, STR("Vary"), STR("Accept-Encoding"));
     return coding_accepted(http_header(request, "accept-encoding"));
 }
 
 void request_say_coding(HttpRequest *request, Coding coding) {
     if (coding != CODING_IDENTITY)
-        append_header(&request->reply_head, STR("Content-Encoding"), str_of(coding_name(coding)));
+        request_append_header(&request->reply_head, STR("Content-Encoding"),
+                              str_of(coding_name(coding)));
 }
 
 static void compress(HttpRequest *request, int status, const char *content_type) {

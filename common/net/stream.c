@@ -114,7 +114,7 @@ void http_respond_begin(HttpRequest *request, int status, const char *content_ty
     request_say_type(request, content_type);
     coding = request_choose_coding(request, status, content_type);
     *stream = (Stream){
-        .is_chunked = !request->is_http10,
+        .is_chunked = !request->is_http10 && !request->is_http2,
         .has_body = request->method != HTTP_HEAD_ && status_has_body(status),
         .encoder = coding != CODING_IDENTITY ? encoder_new(coding) : NULL,
     };

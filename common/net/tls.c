@@ -26,10 +26,10 @@ static int no_passphrase(char *out, int size, int is_writing, void *context) {
     return -1;
 }
 
-/* HTTP/1.1 is all there is; who offers only others gets no ALPN answer, and may go on without. */
+/* HTTP/2 before HTTP/1.1; who offers only others gets no ALPN answer, and may go on without. */
 static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len,
                            const unsigned char *offered, unsigned offered_len, void *context) {
-    static const unsigned char known[] = "\x08http/1.1";
+    static const unsigned char known[] = "\x02h2\x08http/1.1";
 
     (void)ssl;
     (void)context;
@@ -117,4 +117,12 @@ char *tls_peer_name(SSL *ssl) {
         name = strndup((const char *)utf8, (size_t)len);
     OPENSSL_free(utf8);
     return name;
+}
+
+bool tls_is_http2(const SSL *ssl) {
+    const unsigned char *chosen;
+    unsigned len;
+
+    SSL_get0_alpn_selected(ssl, &chosen, &len);
+    return len == 2 && memcmp(chosen, "h2", 2) == 0;
 }

@@ -101,7 +101,8 @@ static void requests_that_two_readers_could_frame_differently_are_refused(void *
 static void what_is_not_http_is_refused(void **state) {
     static const Str cases[] = {
         STR_INIT("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS hello\r\n\r\n"),
-        STR_INIT("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        STR_INIT("PRI * HTTP/2.0\r\n\r\nSX\r\n\r\n"),
+        STR_INIT("PRI * HTTP/1.1\r\nHost: x\r\n\r\n"),
         STR_INIT("get /echo HTTP/1.1\r\nHost: x\r\n\r\n"),
         STR_INIT("GET/echo HTTP/1.1\r\nHost: x\r\n\r\n"),
         STR_INIT("GET /echo HTTP/1.1 \r\nHost: x\r\n\r\n"),

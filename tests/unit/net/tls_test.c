@@ -161,15 +161,21 @@ typedef struct Wire {
     int fd;
 } Wire;
 
-static Wire wire_open(const HttpServer *server) {
+/* `protocols`: as ALPN has them. */
+static Wire wire_open_with(const HttpServer *server, const char *protocols) {
     Wire wire = {.context = SSL_CTX_new(TLS_client_method()),
                  .fd = raw_connect(http_server_port(server))};
 
     wire.ssl = SSL_new(wire.context);
     assert_int_equal(SSL_set_fd(wire.ssl, wire.fd), 1);
-    (void)SSL_set_alpn_protos(wire.ssl, (const unsigned char *)"\x02h2\x08http/1.1", 12);
+    (void)SSL_set_alpn_protos(wire.ssl, (const unsigned char *)protocols,
+                              (unsigned)strlen(protocols));
     assert_int_equal(SSL_connect(wire.ssl), 1);
     return wire;
+}
+
+static Wire wire_open(const HttpServer *server) {
+    return wire_open_with(server, "\x08http/1.1");
 }
 
 static void wire_close(Wire *wire) {
@@ -182,16 +188,34 @@ static void wire_send(Wire *wire, const char *text) {
     assert_int_equal(SSL_write(wire->ssl, text, (int)strlen(text)), (int)strlen(text));
 }
 
-static void alpn_says_http_1_1(void **state) {
+static void alpn_chooses(const char *offered, const char *wanted) {
     CLEANUP(http_server_free) HttpServer *server = server_with(false);
-    Wire wire = wire_open(server);
+    Wire wire = wire_open_with(server, offered);
     const unsigned char *chosen;
     unsigned len;
 
-    (void)state;
     SSL_get0_alpn_selected(wire.ssl, &chosen, &len);
-    assert_int_equal(len, 8);
-    assert_memory_equal(chosen, "http/1.1", 8);
+    assert_int_equal(len, strlen(wanted));
+    if (len > 0) assert_memory_equal(chosen, wanted, len);
+    wire_close(&wire);
+}
+
+static void alpn_prefers_http_2(void **state) {
+    (void)state;
+    alpn_chooses("\x08http/1.1", "http/1.1");
+    alpn_chooses("\x08http/1.1\x02h2", "h2");
+    alpn_chooses("\x02h3", "");
+}
+
+static void http_2_is_spoken_to_who_chose_it(void **state) {
+    CLEANUP(http_server_free) HttpServer *server = server_with(false);
+    Wire wire = wire_open_with(server, "\x02h2");
+    unsigned char head[9];
+
+    (void)state;
+    wire_send(&wire, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    assert_int_equal(SSL_read(wire.ssl, head, sizeof head), sizeof head);
+    assert_int_equal(head[3], 4); /* SETTINGS */
     wire_close(&wire);
 }
 
@@ -347,7 +371,8 @@ int main(void) {
         cmocka_unit_test(requests_and_answers_of_all_sizes_pass),
         cmocka_unit_test(a_stranger_is_not_believed),
         cmocka_unit_test(a_client_certificate_is_asked_for_and_named),
-        cmocka_unit_test(alpn_says_http_1_1),
+        cmocka_unit_test(alpn_prefers_http_2),
+        cmocka_unit_test(http_2_is_spoken_to_who_chose_it),
         cmocka_unit_test(an_answer_is_one_record_and_ends_with_a_goodbye),
         cmocka_unit_test(pipelined_requests_are_answered_in_order),
         cmocka_unit_test(hanging_up_raises_the_cancel_flag),
