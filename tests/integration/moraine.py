@@ -23,6 +23,7 @@ SOURCE = os.environ.get('MORAINE_SOURCE_DIR') or os.path.dirname(
 BUILD = os.environ.get('MORAINE_BUILD_DIR') or os.path.join(SOURCE, 'build/release')
 BINARY = os.environ.get('MORAINE_BINARY', os.path.join(BUILD, 'moraine'))
 _running = []
+_logs = set()
 
 
 def free_port():
@@ -43,6 +44,13 @@ def _stop_all():
         if process.poll() is None:
             process.kill()
             process.wait()
+
+
+@atexit.register
+def _remove_logs():
+    for path in _logs:
+        if os.path.exists(path):
+            os.unlink(path)
 
 
 def run(argv, **options):
@@ -70,6 +78,7 @@ class Moraine:
         os.makedirs(self.data, exist_ok=True)
         self.log_path = os.path.join(self.data, '..', os.path.basename(self.data) + '.log')
         self.log = open(self.log_path, 'ab')
+        _logs.add(self.log_path)
         # Many run beside each other, so that none takes the port that OTLP has by default.
         own_port = [] if '--otlp-http' in arguments else ['--otlp-http', 'off']
         self.process = run(list(wrapper) + [binary or BINARY, '--data', self.data, '--http', '127.0.0.1:0',
