@@ -86,6 +86,11 @@ def test_filters_limits_and_steps():
     data = server.get(PATTERNS, query='{app="a"}', start=start, end=start + 120, step='1h')
     totals = [sum(count for _, count in p['samples']) for p in data]
     assert totals == sorted(totals, reverse=True) == [200, 100], data
+    # Each is a filter that finds its lines.
+    for pattern in data:
+        found = server.get('/loki/api/v1/query', time=start + 130, query='sum(count_over_time('
+                           '{app="a"} |> %s [5m]))' % json.dumps(pattern['pattern']))['result']
+        assert int(found[0]['value'][1]) == sum(count for _, count in pattern['samples']), pattern
     # Nothing is an empty list.
     assert server.get(PATTERNS, query='{app="c"}', start=start, end=start + 60) == []
     for parameters, text in (({'query': '{app='}, 'parse error'),
