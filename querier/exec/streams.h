@@ -83,7 +83,7 @@ typedef struct StreamBatch {
      * which of its rows each entry is. */
     LogText *text;
     const uint32_t *rows;
-    uint64_t text_bytes; /* of the entries' lines, about */
+    uint64_t text_bytes; /* of lines that are not there, about */
     /* Per entry; NULL: no entry has any. Names are sorted, unique and not empty; bytes may be any.
      * Entries with the very same metadata may share their `pairs`, and readers count on seeing
      * that by the pointer. */

@@ -286,7 +286,7 @@ static ErrCode next_direct(StreamReader *reader, StreamBatch *out, Error *err) {
     out->lengths = view.lengths;
     out->text = view.text;
     out->rows = view.rows;
-    if (view.text != NULL && view.lengths == NULL)
+    if (view.lines == NULL && view.lengths == NULL)
         out->text_bytes = (uint64_t)page->raw_bytes * view.count / MAX(page->count, 1u);
     out->needles_done = view.exact && !reader->fetched->plain;
     return put_metadata(scratch, view.metadata, view.count, out, err);
