@@ -1,8 +1,8 @@
 /*
  * extent.c: what is written is measured first, by the same code without a place to write to.
  *
- *     Extent | ExtentSeries[] | labels (two uint32_t each: numbers of strings) | strings: offsets,
- *     bytes | per series: present bits, values of the steps that have one, histograms
+ *     Extent | notes | ExtentSeries[] | labels (two uint32_t each: numbers of strings) | strings:
+ *     offsets, bytes | per series: present bits, values of the steps that have one, histograms
  */
 #include "querier/cache/extent.h"
 
@@ -27,6 +27,7 @@ struct Extent {
     size_t series_count;
     const ExtentSeries *series;
     const Str *strings;
+    Str notes;
 };
 
 /* ---- a piece of memory, or only how large it must be ---- */
@@ -57,6 +58,7 @@ typedef struct Writer {
     const Symbols *symbols;
     size_t from;
     size_t steps;
+    Str notes;
     uint32_t *number_of; /* by symbol: its number here, plus one */
     uint32_t *symbol_of; /* the other way */
     uint32_t string_count;
@@ -93,11 +95,15 @@ static void number_symbol(Writer *writer, uint32_t symbol) {
     writer->number_of[symbol] = writer->string_count;
 }
 
-static bool writer_init(Writer *writer, const PromqlResult *result, const Symbols *symbols,
-                        size_t from, size_t steps, Arena *scratch) {
-    size_t symbol_count = symbols_count(symbols);
+static bool writer_init(Writer *writer, const ResultSteps *what, Arena *scratch) {
+    const PromqlResult *result = what->result;
+    size_t symbol_count = symbols_count(what->symbols);
 
-    *writer = (Writer){.result = result, .symbols = symbols, .from = from, .steps = steps};
+    *writer = (Writer){.result = result,
+                       .symbols = what->symbols,
+                       .from = what->from,
+                       .steps = what->steps,
+                       .notes = what->notes};
     writer->number_of = ARENA_ARRAY(scratch, uint32_t, symbol_count);
     writer->symbol_of = ARENA_ARRAY(scratch, uint32_t, symbol_count);
     if (writer->number_of == NULL || writer->symbol_of == NULL) return false;
@@ -201,6 +207,7 @@ static void write_samples(const Writer *writer, Layout *layout, const PromqlSeri
 /* The same twice: without a base it measures. */
 static void write_extent(const Writer *writer, Layout *layout) {
     Extent *extent = place(layout, sizeof *extent);
+    const char *notes = place_copy(layout, writer->notes.ptr, writer->notes.len);
     ExtentSeries *all = place(layout, writer->series_count * sizeof *all), *next = all;
     uint32_t *labels = place(layout, writer->label_count * 2 * sizeof *labels);
     const Str *strings = write_strings(writer, layout);
@@ -227,26 +234,25 @@ static void write_extent(const Writer *writer, Layout *layout) {
                        .steps = writer->steps,
                        .series_count = writer->series_count,
                        .series = all,
-                       .strings = strings};
+                       .strings = strings,
+                       .notes = {notes, writer->notes.len}};
 }
 
-size_t extent_bytes_of(const PromqlResult *result, const Symbols *symbols, size_t from,
-                       size_t steps, Arena *scratch) {
+size_t extent_bytes_of(const ResultSteps *what, Arena *scratch) {
     Layout layout = {0};
     Writer writer;
 
-    if (!writer_init(&writer, result, symbols, from, steps, scratch)) return 0;
+    if (!writer_init(&writer, what, scratch)) return 0;
     write_extent(&writer, &layout);
     return layout.used;
 }
 
-Extent *extent_new(const PromqlResult *result, const Symbols *symbols, size_t from, size_t steps,
-                   size_t bytes_max, Budget *budget, Arena *scratch) {
+Extent *extent_new(const ResultSteps *what, size_t bytes_max, Budget *budget, Arena *scratch) {
     Layout layout = {0};
     Writer writer;
     size_t bytes;
 
-    if (!writer_init(&writer, result, symbols, from, steps, scratch)) return NULL;
+    if (!writer_init(&writer, what, scratch)) return NULL;
     write_extent(&writer, &layout);
     bytes = layout.used;
     if (bytes > bytes_max || !budget_take(budget, bytes)) return NULL;
@@ -287,6 +293,10 @@ size_t extent_steps(const Extent *extent) {
 
 size_t extent_series(const Extent *extent) {
     return extent->series_count;
+}
+
+Str extent_notes(const Extent *extent) {
+    return extent->notes;
 }
 
 /* ---- reading ---- */

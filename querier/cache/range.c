@@ -2,9 +2,11 @@
  * range.c: looks for steps that are known, evaluates those before and after, joins the three by
  * labels, and keeps the whole.
  *
- * Only answers without warnings and infos are kept: which of them belong to which step nobody
- * knows. When steps beside known ones have some, or fail, everything is evaluated in one go, so
- * that texts and positions are those of the whole.
+ * Warnings and infos: which of them belong to which step nobody knows. Answers that have some are
+ * only kept when these are about metrics' names (annotations_plain()), and are only used when the
+ * steps evaluated beside them say the very same: then the whole does. When it is otherwise, or
+ * steps beside known ones fail, everything is evaluated in one go, so that texts, their order and
+ * their positions are those of the whole.
  */
 #include "querier/cache/range.h"
 
@@ -36,6 +38,7 @@ typedef struct Piece {
     size_t steps;
     /* either an evaluation's */
     PromqlResult result;
+    Str notes;
     /* or known */
     const Extent *extent;
     size_t from;
@@ -160,6 +163,37 @@ static bool piece_read(const Piece *piece, double *values, uint64_t *present, co
     return true; /* an evaluation returns no empty series */
 }
 
+/* ---- warnings and infos ---- */
+
+/* What the result says, a line each; nothing when it says nothing. False: something that depends on
+ * more than the metrics. */
+static bool notes_of(const RangeQuery *range, const PromqlResult *result, Str *out) {
+    Arena *arena = range->params->query->arena;
+    AnnotationTexts texts;
+    bool made = true;
+    Buf all;
+
+    *out = (Str){0};
+    if (annotations_empty(result->annotations)) return true;
+    if (!annotations_plain(result->annotations) ||
+        annotations_texts(result->annotations, range->text, result->positions, 0, arena, &texts,
+                          NULL) != ERR_OK)
+        return false;
+    buf_init(&all, 0);
+    for (size_t i = 0; i < texts.info_count; i++) {
+        buf_append_str(&all, texts.infos[i]);
+        buf_append_byte(&all, '\n');
+    }
+    if (!buf_failed(&all)) *out = str_dup(arena, buf_str(&all));
+    made = texts.warning_count == 0 && out->len > 0;
+    buf_done(&all);
+    return made;
+}
+
+static bool says_no_more(Str notes, Str than) {
+    return notes.len == 0 || str_equal(notes, than);
+}
+
 typedef struct Joining {
     Arena *arena;
     const Symbols *symbols;
@@ -230,7 +264,10 @@ static ErrCode join_pieces(const RangeQuery *range, Piece *pieces, size_t count,
 
     for (size_t p = 0; p < count; p++) series_max += piece_series(&pieces[p]);
     result.series = ARENA_ARRAY(query->arena, PromqlSeries, series_max);
-    result.annotations = annotations_new(query->arena);
+    /* The newest steps', which say all that the others say, or nothing to say. */
+    result.annotations = pieces[count - 1].result.annotations;
+    result.positions = pieces[count - 1].result.positions;
+    if (result.annotations == NULL) result.annotations = annotations_new(query->arena);
     if (times == NULL || result.series == NULL || result.annotations == NULL)
         return out_of_memory(err);
     for (size_t s = 0; s < range->steps; s++)
@@ -267,7 +304,7 @@ static void keep(const RangeQuery *range, const PromqlResult *result) {
                          .first_ms = params->start_ms + from * step};
     CLEANUP(arena_free) Arena *scratch = NULL;
 
-    if (steps.steps < STEPS_MIN || !annotations_empty(result->annotations)) return;
+    if (steps.steps < STEPS_MIN || !notes_of(range, result, &steps.notes)) return;
     scratch = arena_new(0, arena_budget(params->query->arena));
     if (scratch != NULL) result_cache_put(range->cache, &range->key, range->mark, &steps, scratch);
 }
@@ -298,11 +335,14 @@ static ErrCode eval_around(const RangeQuery *range, Piece pieces[3], size_t *cou
         if (missing[i].steps == 0) continue;
         code = eval_steps(range, missing[i].at, missing[i].steps, &missing[i].result, err);
         if (is_final(code)) return code;
-        if (code != ERR_OK || !annotations_empty(missing[i].result.annotations)) return ERR_OK;
+        if (code != ERR_OK || !notes_of(range, &missing[i].result, &missing[i].notes))
+            return ERR_OK;
         pieces[used++] = missing[i];
     }
     *count = used;
     *ret_joined = true;
+    for (size_t i = 0; i < used; i++)
+        *ret_joined = *ret_joined && says_no_more(pieces[i].notes, pieces[used - 1].notes);
     return ERR_OK;
 }
 
@@ -313,6 +353,7 @@ static ErrCode answer(RangeQuery *range, const CachedSteps *known, PromqlResult 
         {.at = (size_t)((known->first_ms - range->params->start_ms) / range->params->step_ms),
          .steps = known->steps,
          .extent = known->extent,
+         .notes = extent_notes(known->extent),
          .from = known->from}};
     size_t count = 0;
     bool joined;
@@ -358,6 +399,10 @@ ErrCode range_eval(ResultCache *cache, const CachedQuery *query, PromqlExpr *exp
     range.mark = changes_mark(result_cache_changes(cache));
     known =
         result_cache_get(cache, &range.key, range.mark, range.keep_first_ms, range.keep_last_ms);
+    /* The last step is evaluated again where there is something to say, to say it. */
+    if (known.extent != NULL && extent_notes(known.extent).len > 0 &&
+        known.first_ms + (int64_t)known.steps * params->step_ms > params->end_ms)
+        known.steps--;
     if (known.extent != NULL && known.steps < MAX(range.steps / KNOWN_SHARE, 1)) {
         extent_unref(known.extent);
         known.extent = NULL;

@@ -361,14 +361,13 @@ void result_cache_put(ResultCache *cache, const ResultKey *key, uint64_t mark,
     Entry *entry;
 
     if (steps->steps == 0) return;
-    bytes = extent_bytes_of(steps->result, steps->symbols, steps->from, steps->steps, scratch);
+    bytes = extent_bytes_of(steps, scratch);
     if (bytes == 0 || bytes > most) return;
     pthread_mutex_lock(&cache->lock);
     make_room(cache, key, bytes + sizeof *entry + key->text.len + sizeof(Share));
     pthread_mutex_unlock(&cache->lock);
     /* Others may take the room meanwhile: then this one is not kept. */
-    extent = extent_new(steps->result, steps->symbols, steps->from, steps->steps, most,
-                        &cache->budget, scratch);
+    extent = extent_new(steps, most, &cache->budget, scratch);
     if (extent == NULL) return;
     pthread_mutex_lock(&cache->lock);
     entry = *entry_at(cache, key);

@@ -49,15 +49,6 @@ typedef struct CachedSteps {
 /* The most steps in a row within [first, last] that hold as of `mark` or later. */
 CachedSteps result_cache_get(ResultCache *cache, const ResultKey *key, uint64_t mark,
                              int64_t first_ms, int64_t last_ms);
-/* Steps [from, from + steps) of a result. */
-typedef struct ResultSteps {
-    const PromqlResult *result;
-    const Symbols *symbols;
-    size_t from;
-    size_t steps;
-    int64_t first_ms; /* of the first of these steps */
-} ResultSteps;
-
 /* Keeps these, which were evaluated after `mark` was seen. What there is no room or memory for is
  * not kept. `scratch` is used meanwhile. */
 void result_cache_put(ResultCache *cache, const ResultKey *key, uint64_t mark,

@@ -307,6 +307,17 @@ bool annotations_empty(const Annotations *a) {
     return a == NULL || a->first == NULL;
 }
 
+bool annotations_plain(const Annotations *a) {
+    for (const Annotation *one = a == NULL ? NULL : a->first; one != NULL; one = one->next) {
+        if (one->kind != ANNOTATION_MAYBE_NOT_COUNTER &&
+            one->kind != ANNOTATION_MAYBE_NOT_COUNTER_TYPE)
+            return false;
+        for (const Annotation *other = a->first; other != one; other = other->next)
+            if (other->node == one->node) return false;
+    }
+    return true;
+}
+
 ErrCode annotations_texts(const Annotations *a, Str query, const uint32_t *positions, size_t max,
                           Arena *arena, AnnotationTexts *out, Error *err) {
     AnnotationTexts texts = {0};

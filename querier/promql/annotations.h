@@ -91,6 +91,9 @@ typedef struct AnnotationTexts {
 } AnnotationTexts;
 
 bool annotations_empty(const Annotations *a);
+/* Whether all of them are about a metric, whatever its samples, and each was said at a node of its
+ * own: then neither their texts nor their order depend on which steps they were said at. */
+bool annotations_plain(const Annotations *a);
 
 /* The texts with line:column of `positions[node]` in `query`. Past `max` of a sort (0: all) there
  * is one more that says how many were left out. In `arena`. ERR_LIMIT: out of budget. */

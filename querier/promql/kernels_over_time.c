@@ -195,6 +195,7 @@ static double window_avg(const double *v, uint32_t count) {
 typedef struct Prefix {
     double *high;
     double *low;
+    uint32_t *odd;  /* where the newest NaN or infinity was, plus one: it counts as nothing */
     double largest; /* of `high` */
 } Prefix;
 
@@ -208,34 +209,45 @@ static void split_add(double a, double b, double *sum, double *lost) {
     *lost = (a - (*sum - part)) + (b - part);
 }
 
-/* False: not worth it, or something is not finite. */
+/* It costs about as much as adding each sample up a few times: worth it when windows overlap that
+ * much. How many steps there are doesn't matter, as the last bit of an average tells how its sum
+ * was made, and a step's value should be the same whatever the steps beside it. */
+static bool prefix_is_worth_it(const RangeCall *call) {
+    if (call->steps.step_ms == 0) return false; /* pinned: one window */
+    if (call->grid.steps == 1 && call->eval->params->step_ms == 0) return false; /* instant */
+    return call->range_ms / PREFIX_WINDOWS_MIN >= call->grid.step_ms;
+}
+
+/* False: not worth it, or there is no memory, or the sums are not finite. */
 static bool make_prefix(const RangeInput *in, Prefix *out) {
-    const Windows *w = in->windows;
-    size_t count = in->samples.count, last = in->call->grid.steps - 1;
+    size_t count = in->samples.count;
     double *numbers;
+    uint32_t *odd;
 
-    /* It costs about as much as adding each sample up a few times. */
-    if ((uint64_t)(w->end[last] - w->first[last]) * in->call->grid.steps <
-        PREFIX_WINDOWS_MIN * (uint64_t)count)
-        return false;
+    if (!prefix_is_worth_it(in->call)) return false;
     numbers = arena_alloc(in->worker->series, (count + 1) * 2 * sizeof *numbers);
-    if (numbers == NULL) return false;
-    *out = (Prefix){numbers, numbers + count + 1, 0};
+    odd = arena_alloc(in->worker->series, (count + 1) * sizeof *odd);
+    if (numbers == NULL || odd == NULL) return false;
+    *out = (Prefix){numbers, numbers + count + 1, odd, 0};
     out->high[0] = out->low[0] = 0;
+    odd[0] = 0;
     for (size_t i = 0; i < count; i++) {
-        double sum, lost;
+        double v = in->samples.values[i], sum, lost;
+        bool is_odd = !isfinite(v);
 
-        split_add(out->high[i], in->samples.values[i], &sum, &lost);
+        odd[i + 1] = is_odd ? (uint32_t)i + 1 : odd[i];
+        split_add(out->high[i], is_odd ? 0 : v, &sum, &lost);
         split_add(sum, lost + out->low[i], &out->high[i + 1], &out->low[i + 1]);
         out->largest = fmax(out->largest, fabs(out->high[i + 1]));
     }
     return isfinite(out->high[count]) && isfinite(out->low[count]) && isfinite(out->largest);
 }
 
-/* NaN when the difference would not be exact enough. */
+/* NaN when the difference would not be exact enough, or something in it is not finite. */
 static double prefix_sum(const Prefix *prefix, uint32_t first, uint32_t end) {
     double sum, lost;
 
+    if (prefix->odd[end] > first) return NAN;
     split_add(prefix->high[end], -prefix->high[first], &sum, &lost);
     sum += lost + (prefix->low[end] - prefix->low[first]);
     return fabs(sum) >= prefix->largest * 0x1p-45 || sum == 0 ? sum : NAN;

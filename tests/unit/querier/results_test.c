@@ -77,7 +77,8 @@ static PromqlResult result_of(World *world, size_t count, size_t steps) {
 
 static void put(World *world, const ResultKey *key, uint64_t mark, const PromqlResult *result,
                 size_t from, size_t steps) {
-    ResultSteps what = {result, world->symbols, from, steps, (int64_t)from * STEP};
+    ResultSteps what = {result, world->symbols,       from,
+                        steps,  (int64_t)from * STEP, STR_INIT("notes")};
     CLEANUP(arena_free) Arena *scratch = arena_new(0, NULL);
 
     result_cache_put(world->cache, key, mark, &what, scratch);
@@ -134,6 +135,7 @@ static void what_was_put_comes_back(void **state) {
     assert_string_equal(known(&world, &key, 0, 99), "");
     assert_true(result_cache_bytes(world.cache) > 0);
     assert_int_equal(extent_steps(steps.extent), 80);
+    assert_true(str_equal(extent_notes(steps.extent), STR("notes")));
     extent_unref(steps.extent);
     assert_int_equal(result_cache_bytes(world.cache), 0);
     world_done(&world);
@@ -341,7 +343,7 @@ static void without_memory_nothing_is_kept(void **state) {
     (void)state;
     for (size_t limit = 0; !kept; limit += 512) {
         ResultKey key = key_of(STR("q"), 0);
-        ResultSteps what = {&result, world.symbols, 0, STEPS, 0};
+        ResultSteps what = {&result, world.symbols, 0, STEPS, 0, {0}};
         Budget budget;
 
         budget_init(&budget, "scratch", MAX(limit, 1), NULL);
