@@ -59,6 +59,7 @@ struct App {
     Admin *admin;
     HttpServer *server;
     HttpServer *otlp_server; /* NULL: OTLP has no port of its own */
+    HttpServer *grpc_server; /* likewise, over gRPC */
     Arena *limits_arena;     /* of the newest reload */
 };
 
@@ -314,23 +315,33 @@ static ErrCode open_server(App *app, Error *err) {
     return http_server_start(app->server, err);
 }
 
-/* On the port that SDKs send to unless they are told otherwise. Nobody asked for it by name, so
+/* On a port that SDKs send to unless they are told otherwise. Where nobody asked for it by name,
  * that somebody else has it already is no reason not to start. */
-static ErrCode open_otlp_server(App *app, Error *err) {
-    Str address = app->configuration.settings.otlp_http;
+static ErrCode open_otlp_server(App *app, const char *name, Str address, Str usual,
+                                void (*add_routes)(Gateway *, HttpServer *), HttpServer **out,
+                                Error *err) {
     bool asked = address.len > 0;
     ErrCode code;
 
     if (str_equal(address, STR("off"))) return ERR_OK;
-    if (!asked) address = STR("127.0.0.1:4318");
-    TRY(new_server(app, address, &app->otlp_server, err));
-    gateway_register_otlp(app->gateway, app->otlp_server);
-    code = http_server_start(app->otlp_server, err);
+    TRY(new_server(app, asked ? address : usual, out, err));
+    add_routes(app->gateway, *out);
+    code = http_server_start(*out, err);
     if (code == ERR_OK || asked) return code;
-    LOG_WARN("OTLP has no port of its own; it is taken on the port of `http`", LOG_ERR(err));
-    http_server_free(app->otlp_server);
-    app->otlp_server = NULL;
+    LOG_WARN("OTLP has no port of its own; it is taken on the port of `http`",
+             LOG_STR("setting", str_of(name)), LOG_ERR(err));
+    http_server_free(*out);
+    *out = NULL;
     return ERR_OK;
+}
+
+static ErrCode open_otlp_servers(App *app, Error *err) {
+    const Settings *s = &app->configuration.settings;
+
+    TRY(open_otlp_server(app, "otlp-http", s->otlp_http, STR("127.0.0.1:4318"),
+                         gateway_register_otlp, &app->otlp_server, err));
+    return open_otlp_server(app, "otlp-grpc", s->otlp_grpc, STR("127.0.0.1:4317"),
+                            gateway_register_grpc, &app->grpc_server, err);
 }
 
 /* ---- the whole ---- */
@@ -341,6 +352,8 @@ static ErrCode start(App *app, Error *err) {
     TRY(check_auth(s, "http", s->http, err));
     if (s->otlp_http.len > 0 && !str_equal(s->otlp_http, STR("off")))
         TRY(check_auth(s, "otlp-http", s->otlp_http, err));
+    if (s->otlp_grpc.len > 0 && !str_equal(s->otlp_grpc, STR("off")))
+        TRY(check_auth(s, "otlp-grpc", s->otlp_grpc, err));
     memory_share_out(&app->memory, s->memory_limit);
     app->tenants = tenants_new(&app->configuration.limits, app->configuration.limits_off);
     app->changes = changes_new();
@@ -358,17 +371,19 @@ static ErrCode start(App *app, Error *err) {
     TRY(open_compactor(app, err));
     TRY(open_querier(app, err));
     TRY(open_server(app, err));
-    return open_otlp_server(app, err);
+    return open_otlp_servers(app, err);
 }
 
 static void greet(const App *app) {
     const Settings *s = &app->configuration.settings;
     Str host = s->http;
     const char *scheme = s->tls_cert_file.len > 0 ? "https" : "http";
-    char base[300], otlp[64] = "(OpenTelemetry SDKs)";
+    char base[300], otlp[64] = "(OpenTelemetry SDKs)", grpc[64] = "";
 
     if (app->otlp_server != NULL)
         snprintf(otlp, sizeof otlp, "and on port %u", http_server_port(app->otlp_server));
+    if (app->grpc_server != NULL)
+        snprintf(grpc, sizeof grpc, ", by gRPC on port %u", http_server_port(app->grpc_server));
     for (size_t i = host.len; i-- > 0;)
         if (host.ptr[i] == ':') {
             host.len = i;
@@ -380,11 +395,11 @@ static void greet(const App *app) {
     printf("moraine " MORAINE_VERSION " is ready\n"
            "  send metrics   %s/api/v1/push         (Prometheus remote_write)\n"
            "  send logs      %s/loki/api/v1/push    (Loki's push API)\n"
-           "  send OTLP      %s/v1/metrics, /v1/logs, %s\n"
+           "  send OTLP      %s/v1/metrics, /v1/logs, %s%s\n"
            "  query          %s/prometheus          (Grafana data source: Prometheus)\n"
            "                 %s/logs                (Grafana data source: Loki)\n"
            "  its own state  %s/metrics, %s/ready\n",
-           base, base, base, otlp, base, base, base, base);
+           base, base, base, otlp, grpc, base, base, base, base);
     fflush(stdout);
 }
 
@@ -436,10 +451,13 @@ void app_stop(App *app) {
     if (app->querier != NULL) querier_stop_tails(app->querier);
     if (app->otlp_server != NULL)
         http_server_drain(app->otlp_server, (uint64_t)app->configuration.settings.shutdown_timeout);
+    if (app->grpc_server != NULL)
+        http_server_drain(app->grpc_server, (uint64_t)app->configuration.settings.shutdown_timeout);
     if (app->server != NULL)
         http_server_drain(app->server, (uint64_t)app->configuration.settings.shutdown_timeout);
     if (app->compactor != NULL) compactor_stop(app->compactor);
     http_server_free(app->otlp_server);
+    http_server_free(app->grpc_server);
     http_server_free(app->server);
     admin_free(app->admin);
     querier_free(app->querier);

@@ -31,6 +31,9 @@ static const ConfigSetting table[] = {
     {"otlp-http", CONFIG_STR, FIELD(otlp_http), "", 0, 0, NULL, "ADDR:PORT|off",
      "Where OTLP over HTTP listens, beside the same paths on the port of `http`. Without it "
      "127.0.0.1:4318, unless somebody else has that port already."},
+    {"otlp-grpc", CONFIG_STR, FIELD(otlp_grpc), "", 0, 0, NULL, "ADDR:PORT|off",
+     "Where OTLP over gRPC listens, beside the same services on the port of `http`. Without it "
+     "127.0.0.1:4317, unless somebody else has that port already."},
     {"store", CONFIG_STR, FIELD(store), "", 0, 0, NULL, "URL",
      "Where data lives for good: file:///dir or s3://bucket/prefix. Without it, the folder "
      "`store` in the data directory."},

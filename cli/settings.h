@@ -10,6 +10,7 @@ typedef struct Settings {
     Str data;
     Str http;
     Str otlp_http;
+    Str otlp_grpc;
     Str store;
     int auth;
     int log_level;

@@ -70,6 +70,12 @@ void gateway_register(Gateway *gateway, HttpServer *server) {
     prom_register(gateway, server);
     if (gateway->options.logs != NULL) loki_register(gateway, server);
     otlp_register(gateway, server);
+    gateway_register_grpc(gateway, server);
+}
+
+void gateway_register_grpc(Gateway *gateway, HttpServer *server) {
+    otlp_register_grpc(gateway, server);
+    health_register(server);
 }
 
 void gateway_register_otlp(Gateway *gateway, HttpServer *server) {

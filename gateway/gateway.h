@@ -9,6 +9,8 @@
  *
  * OTLP over HTTP, protobuf and JSON: POST /v1/metrics, /v1/logs, both also under /otlp;
  * /api/v1/otlp/v1/metrics and /prometheus/api/v1/otlp/v1/metrics; /logs/otlp/v1/logs.
+ * OTLP over gRPC: opentelemetry.proto.collector.metrics.v1.MetricsService/Export and
+ * logs.v1.LogsService/Export; and grpc.health.v1.Health/Check.
  *
  * Handlers run on the server's loops. Bodies that are larger than `inline_bytes_max` as sent are
  * decoded on `pool`, so that one of them doesn't hold up a loop's other connections.
@@ -66,5 +68,7 @@ DEFINE_CLEANUP(Gateway, gateway_free)
 
 /* Adds the routes. Before http_server_start(). */
 void gateway_register(Gateway *gateway, HttpServer *server);
-/* OTLP's alone, for a port of its own. */
+/* OTLP over gRPC and the health check alone, for a port of their own. */
+void gateway_register_grpc(Gateway *gateway, HttpServer *server);
+/* OTLP over HTTP alone, likewise. */
 void gateway_register_otlp(Gateway *gateway, HttpServer *server);

@@ -23,6 +23,10 @@ void prom_register(Gateway *gateway, HttpServer *server);
 
 /* gateway/otlp/push.c */
 void otlp_register(Gateway *gateway, HttpServer *server);
+void otlp_register_grpc(Gateway *gateway, HttpServer *server);
+
+/* gateway/health.c */
+void health_register(HttpServer *server);
 
 /* gateway/loki/push.c */
 void loki_register(Gateway *gateway, HttpServer *server);

@@ -34,6 +34,10 @@ void http2_deadline(Http2Stream *s, uint64_t ms) {
     due(c, s->deadline_ns);
 }
 
+void http2_watch(Http2Stream *s) {
+    due(s->connection, s->request->deadline_ns);
+}
+
 bool http2_take(Http2 *h, Http2Bucket *bucket, double burst, double per_second) {
     uint64_t now_ns = h->connection->loop->now_ns;
 
@@ -251,6 +255,12 @@ static void stream_timeout(Connection *c, Http2Stream *s) {
     }
 }
 
+/* Nobody waits for the answer any more; who works on it is told. */
+static void call_timeout(Http2Stream *s) {
+    if (s->state == HTTP2_STREAM && s->has_writer) stream_cancel(&s->request->stream);
+    atomic_store_explicit(&s->request->cancelled, true, memory_order_relaxed);
+}
+
 /* The second GOAWAY: streams up to what has come are answered, others never will be. */
 void http2_leave(Http2 *h) {
     if (h->has_left) return;
@@ -274,6 +284,11 @@ static void timeout(Connection *c) {
         next = s->next;
         if (is_due(c, s->deadline_ns)) stream_timeout(c, s);
         due(c, s->deadline_ns);
+        if (s->state != HTTP2_WAIT && s->state != HTTP2_STREAM) continue;
+        if (is_due(c, s->request->deadline_ns))
+            call_timeout(s);
+        else
+            due(c, s->request->deadline_ns);
     }
     if (h->is_closing) return;
     if (is_due(c, h->leave_ns)) http2_leave(h);

@@ -89,6 +89,8 @@ static inline const HttpServerOptions *http2_options(const Connection *c) {
 
 /* The stream has until `ms` from now; 0: as long as it likes. */
 void http2_deadline(Http2Stream *s, uint64_t ms);
+/* The request's own deadline raises its cancel flag. */
+void http2_watch(Http2Stream *s);
 /* Sends RST_STREAM for our own reasons. */
 void http2_reset(Http2Stream *s, uint32_t code);
 /* What crossed the first GOAWAY has come: no stream will be added from here on. */

@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 
+#include "common/net/grpc.h"
 #include "common/net/http2.h"
 
 enum {
@@ -216,6 +217,11 @@ static void judge_head(Http2Stream *s) {
     expect = http_header(request, "expect");
     if (expect.len > 0 && !str_equal_nocase(expect, STR("100-continue")))
         verdict_refuse(&s->verdict, 417, "an Expect other than 100-continue");
+    if (grpc_is_call(request)) {
+        uint64_t timeout_ns = grpc_timeout_ns(http_header(request, "grpc-timeout"));
+
+        if (timeout_ns > 0) request->deadline_ns = request->began_ns + timeout_ns;
+    }
     if (buf_failed(&request->head) || !request_charge_head(request))
         verdict_refuse(&s->verdict, 503, VERDICT_OVER_BUDGET);
 }
@@ -234,6 +240,7 @@ static void dispatch(Http2Stream *s) {
     s->state = HTTP2_WAIT;
     http2_deadline(s, 0);
     http2_waits(s->connection->state, s, true);
+    http2_watch(s);
     if (request_dispatch(request, s->verdict.handle, s->verdict.context)) http2_answer(s);
 }
 

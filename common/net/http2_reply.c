@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/net/grpc.h"
 #include "common/net/http2.h"
 
 /* ---------- fields ---------- */
@@ -188,6 +189,12 @@ void http2_refuse(Http2Stream *s) {
     request_body_drop(request);
     buf_clear(&request->reply_head);
     buf_done(&request->reply_body);
+    if (grpc_is_call(request)) {
+        request->status = 200;
+        grpc_refuse(request, s->verdict.refused, str_of(s->verdict.refusal));
+        answer_whole(s);
+        return;
+    }
     request->status = s->verdict.refused;
     request_say_type(request, "text/plain; charset=utf-8");
     buf_append_str(&request->reply_body, str_of(s->verdict.refusal));

@@ -249,6 +249,7 @@ struct HttpRequest {
     Buf reply_trailers; /* likewise; HTTP/1.1 leaves them out */
     Stream stream;
     uint64_t began_ns;
+    uint64_t deadline_ns; /* when the client stops waiting, as gRPC's do; 0: it doesn't say */
 };
 
 HttpRequest *request_new(Connection *c);    /* on the loop; NULL: out of memory */
@@ -281,6 +282,13 @@ void request_say_coding(HttpRequest *request, Coding coding);
 const char *status_reason(int status);
 /* Whether `status` may come with a body. */
 bool status_has_body(int status);
+
+/* --- grpc.c --- */
+
+/* What a grpc-timeout says; 0: nothing that can be understood. */
+uint64_t grpc_timeout_ns(Str timeout);
+/* The head of an answer to a call that never came to a handler; its HTTP status is 200. */
+void grpc_refuse(HttpRequest *request, int http, Str text);
 
 /* --- chunks.c --- */
 

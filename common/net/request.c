@@ -65,6 +65,7 @@ HttpRequest *request_new(Connection *c) {
     buf_init(&request->reply_body, 0);
     request->stream.is_active = false;
     request->began_ns = c->loop->now_ns;
+    request->deadline_ns = 0;
     return request;
 }
 

@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "common/net/grpc.h"
+
 void verdict_init(Verdict *verdict, HttpServer *server) {
     verdict->refused = 0;
     verdict->allowed = 0;
@@ -64,6 +66,9 @@ void verdict_choose(Verdict *verdict, HttpServer *server, HttpRequest *request) 
         if (route->given.body_bytes_max > 0) verdict->body_bytes_max = route->given.body_bytes_max;
     } else if (verdict->allowed != 0) {
         verdict_refuse(verdict, 405, "this path does not take this method");
+    } else if (grpc_is_call(request)) {
+        verdict_refuse(verdict, 404, "there is no method " STR_FMT,
+                       STR_ARG(str_slice(http_path(request), 0, 120)));
     } else if (server->fallback != NULL) {
         verdict->handle = server->fallback;
         verdict->context = server->fallback_context;

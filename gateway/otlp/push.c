@@ -5,12 +5,16 @@
  *     take   (either)  inflate, JSON to protobuf, walk into a batch, the tenant's rate, hand over
  *     stored (a lane)  answer
  *
+ * The same for OTLP over HTTP and over gRPC, which differ in how a body is wrapped and in how an
+ * answer looks.
+ *
  * Everything lives in the request's arena but the protobuf that was made of JSON, which goes with
  * it. After an answer nothing of it may be touched.
  */
 #include <stdio.h>
 
 #include "common/net/cors.h"
+#include "common/net/grpc.h"
 #include "gateway/identity.h"
 #include "gateway/inflate.h"
 #include "gateway/internal.h"
@@ -23,6 +27,7 @@ enum { PUSH_MAGIC = 0x4f544c50, RETRY_AFTER_S = 5 };
 typedef struct Push {
     uint32_t magic;
     bool json;
+    bool grpc;
     OtlpRequest kind;
     Gateway *gateway;
     HttpRequest *request;
@@ -44,11 +49,25 @@ static void release_wire(void *what) {
 static void respond(Push *push, int status, Buf *body) {
     const char *type = push->json ? "application/json" : "application/x-protobuf";
 
-    if (buf_failed(body))
+    if (push->grpc && !buf_failed(body))
+        grpc_respond(push->request, buf_str(body));
+    else if (buf_failed(body))
         http_respond(push->request, 503, "text/plain; charset=utf-8", STR("out of memory"));
     else
         http_respond(push->request, status, type, buf_str(body));
     buf_done(body);
+}
+
+/* gRPC's exporters repeat UNAVAILABLE, and RESOURCE_EXHAUSTED with RetryInfo: so what may work
+ * later is one of those, as over HTTP, and a request that is too large is no rate that was
+ * exceeded. */
+static void respond_error_grpc(Push *push, const Error *err, uint64_t retry_after_ms) {
+    Error told = *err;
+
+    if (told.code == ERR_INTERNAL || told.code == ERR_NOT_FOUND || told.code == ERR_EXISTS)
+        told.code = ERR_UNAVAILABLE;
+    if (retry_after_ms == 0) retry_after_ms = RETRY_AFTER_S * 1000;
+    grpc_respond_error(push->request, &told, retry_after_ms);
 }
 
 static void respond_error(Push *push, const Error *err, uint64_t retry_after_ms) {
@@ -56,6 +75,10 @@ static void respond_error(Push *push, const Error *err, uint64_t retry_after_ms)
     char seconds[24];
     int status;
 
+    if (push->grpc) {
+        respond_error_grpc(push, err, retry_after_ms);
+        return;
+    }
     buf_init(&body, 0);
     status = otlp_answer_error(push->json, err, &body);
     if (status == 429 || status == 503) {
@@ -115,6 +138,10 @@ static ErrCode inflate(Push *push, Str *out, Error *err) {
     Str sent = http_body(push->request);
     ErrCode code;
 
+    if (push->grpc) {
+        code = grpc_message(push->request, bytes_max(push), out, err);
+        return code == ERR_LIMIT ? error_wrap(err, "limits.request_bytes_max") : code;
+    }
     if (push->encoding.len > 0 && !str_equal_nocase(push->encoding, STR("identity"))) {
         if (!str_equal_nocase(push->encoding, STR("gzip")) &&
             !str_equal_nocase(push->encoding, STR("deflate")) &&
@@ -227,6 +254,7 @@ static void push_init(Push *push, uint64_t generation) {
 static ErrCode read_headers(Push *push, Error *err) {
     Str type = http_header(push->request, "Content-Type"), media, rest;
 
+    if (push->grpc) return gateway_tenant(push->request, &push->tenant, err);
     str_cut(type, ';', &media, &rest);
     media = str_trim(media);
     push->json = str_equal_nocase(media, STR("application/json"));
@@ -240,26 +268,25 @@ static ErrCode read_headers(Push *push, Error *err) {
     return gateway_tenant(push->request, &push->tenant, err);
 }
 
-static void handle(HttpRequest *request, Gateway *gateway, OtlpRequest kind) {
+static void handle(HttpRequest *request, Gateway *gateway, OtlpRequest kind, bool grpc) {
     uint64_t generation = tenants_generation(gateway->options.tenants); /* before the limits */
     Push *push = ARENA_NEW(http_arena(request), Push);
     Error err;
 
-    cors_apply(gateway->options.cors, request);
-    if (http_method(request) == HTTP_OPTIONS_) {
-        http_respond(request, 204, NULL, STR(""));
-        return;
-    }
     /* Held before any buffer is, so that it goes after all of them. */
     if (push == NULL || !gateway_hold(gateway, http_arena(request))) {
         inflate_no_memory(&err);
-        http_respond_error(request, &err);
+        if (grpc)
+            grpc_respond_error(request, &err, 0);
+        else
+            http_respond_error(request, &err);
         return;
     }
     push->magic = PUSH_MAGIC;
     push->gateway = gateway;
     push->request = request;
     push->kind = kind;
+    push->grpc = grpc;
     if (read_headers(push, &err) != ERR_OK) {
         respond_error(push, &err, 0);
         return;
@@ -274,12 +301,38 @@ static void handle(HttpRequest *request, Gateway *gateway, OtlpRequest kind) {
     }
 }
 
+static void handle_http(HttpRequest *request, Gateway *gateway, OtlpRequest kind) {
+    cors_apply(gateway->options.cors, request);
+    if (http_method(request) == HTTP_OPTIONS_)
+        http_respond(request, 204, NULL, STR(""));
+    else
+        handle(request, gateway, kind, false);
+}
+
 static void handle_metrics(HttpRequest *request, void *context) {
-    handle(request, context, OTLP_METRICS_REQUEST);
+    handle_http(request, context, OTLP_METRICS_REQUEST);
 }
 
 static void handle_logs(HttpRequest *request, void *context) {
-    handle(request, context, OTLP_LOGS_REQUEST);
+    handle_http(request, context, OTLP_LOGS_REQUEST);
+}
+
+static void handle_metrics_call(HttpRequest *request, void *context) {
+    handle(request, context, OTLP_METRICS_REQUEST, true);
+}
+
+static void handle_logs_call(HttpRequest *request, void *context) {
+    handle(request, context, OTLP_LOGS_REQUEST, true);
+}
+
+void otlp_register_grpc(Gateway *gateway, HttpServer *server) {
+    size_t body_max = gateway->options.wire_bytes_max;
+
+    grpc_route(server, "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+               handle_metrics_call, gateway, body_max);
+    if (gateway->options.logs != NULL)
+        grpc_route(server, "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+                   handle_logs_call, gateway, body_max);
 }
 
 void otlp_register(Gateway *gateway, HttpServer *server) {

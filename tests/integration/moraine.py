@@ -79,8 +79,9 @@ class Moraine:
         self.log_path = os.path.join(self.data, '..', os.path.basename(self.data) + '.log')
         self.log = open(self.log_path, 'ab')
         _logs.add(self.log_path)
-        # Many run beside each other, so that none takes the port that OTLP has by default.
-        own_port = [] if '--otlp-http' in arguments else ['--otlp-http', 'off']
+        # Many run beside each other, so that none takes the ports that OTLP has by default.
+        own_port = [part for flag in ('--otlp-http', '--otlp-grpc') if flag not in arguments
+                    for part in (flag, 'off')]
         self.process = run(list(wrapper) + [binary or BINARY, '--data', self.data, '--http', '127.0.0.1:0',
                             *own_port, *arguments],
                            stdout=subprocess.PIPE, stderr=self.log,

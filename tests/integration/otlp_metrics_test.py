@@ -209,12 +209,14 @@ def application(server, endpoint=None, **environment):
 
 
 def test_an_application_with_the_sdk_is_stored_and_linked():
-    port = m.free_port()
-    server = m.Moraine(None, '--otlp-http', '127.0.0.1:%d' % port)
-    endpoints = {'own': 'http://127.0.0.1:%d' % port, 'shared': server.url, 'otlp': server.url + '/otlp'}
+    port, grpc_port = m.free_port(), m.free_port()
+    server = m.Moraine(None, '--otlp-http', '127.0.0.1:%d' % port, '--otlp-grpc', '127.0.0.1:%d' % grpc_port)
+    endpoints = {'own': 'http://127.0.0.1:%d' % port, 'shared': server.url, 'otlp': server.url + '/otlp',
+                 'own-grpc': 'http://127.0.0.1:%d' % grpc_port, 'shared-grpc': server.url}
     for tenant, endpoint in endpoints.items():
         application(server, endpoint, OTEL_EXPORTER_OTLP_HEADERS='x-scope-orgid=' + tenant,
-                    OTEL_EXPORTER_OTLP_COMPRESSION='gzip' if tenant == 'otlp' else 'none')
+                    OTEL_EXPORTER_OTLP_PROTOCOL='grpc' if tenant.endswith('grpc') else 'http/protobuf',
+                    **({'OTEL_EXPORTER_OTLP_COMPRESSION': 'gzip'} if tenant in ('otlp', 'shared-grpc') else {}))
     now = time.time()
     for tenant in endpoints:
         value = lambda query: [float(s['value'][1]) for s in server.query(query, now, tenant)]

@@ -1,18 +1,24 @@
 """An application with the OpenTelemetry SDK and its standard settings, which come from the
 environment (OTEL_EXPORTER_OTLP_ENDPOINT and so on): it counts, measures and logs, then ends."""
 import logging
+import os
 import sys
 
 from opentelemetry import metrics
 from opentelemetry._logs import set_logger_provider
-from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.sdk._logs import LoggerProvider, LoggingHandler
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
+
+if os.environ.get('OTEL_EXPORTER_OTLP_PROTOCOL') == 'grpc':
+    from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
+    from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
+else:
+    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 
 resource = Resource.create({'service.name': 'shop', 'service.namespace': 'retail',
                             'service.instance.id': 'shop-1', 'k8s.pod.name': 'pod-7', 'cloud.account': 'a b'})
