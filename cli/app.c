@@ -252,8 +252,11 @@ static ErrCode open_querier(App *app, Error *err) {
     const Settings *s = &app->configuration.settings;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     QuerierOptions options = {
-        .fetch = {app->cache, app->manifest, ingester_head_reader(app->ingester),
-                  ingester_log_head_reader(app->ingester), querier_delete_language()},
+        .fetch = {.cache = app->cache,
+                  .manifest = app->manifest,
+                  .heads = ingester_head_reader(app->ingester),
+                  .log_heads = ingester_log_head_reader(app->ingester),
+                  .language = querier_delete_language()},
         .cut = cut_heads,
         .cut_context = app->ingester,
         .delete_cancel_ms = s->compactor_delete_cancel_period,
