@@ -32,8 +32,9 @@ static Str write_stats(const ApiCall *call, Buf *out) {
                "{\"timings\":{\"evalTotalTime\":%.9f,\"resultSortTime\":0,"
                "\"queryPreparationTime\":0,\"innerEvalTime\":%.9f,\"execQueueTime\":0,"
                "\"execTotalTime\":%.9f},\"samples\":{\"totalQueryableSamples\":%llu,"
-               "\"peakSamples\":%llu},",
+               "\"samplesRead\":%llu,\"peakSamples\":%llu},",
                seconds, seconds, seconds, (unsigned long long)atomic_load(&query->samples_read),
+               (unsigned long long)atomic_load(&query->samples_read),
                (unsigned long long)atomic_load(&query->samples_peak));
     buf_printf(out, "\"store\":{\"gets\":%llu,\"bytes\":%llu,\"cacheHits\":%llu}}",
                (unsigned long long)atomic_load(&stats->gets),

@@ -23,7 +23,7 @@ typedef struct QueryContext {
     uint64_t deadline_ns;          /* clock_monotonic_ns(); 0: none */
     uint64_t samples_max;          /* samples held by the query at once; 0: no limit */
     uint64_t series_max;           /* series per selector; 0: no limit */
-    _Atomic uint64_t samples_read; /* for statistics */
+    _Atomic uint64_t samples_read; /* for statistics: counted by the source */
     _Atomic uint64_t samples_held;
     _Atomic uint64_t samples_peak;
 } QueryContext;

@@ -167,8 +167,6 @@ static ErrCode read_selector(const Stream *stream, size_t i, Worker *worker, Col
 
     if (buffers == NULL) return eval_out_of_memory(err);
     TRY(selector->set->read(selector->set, i, worker->scratch, &raw, err));
-    atomic_fetch_add_explicit(&worker->eval->query->samples_read, raw.count + raw.histogram_count,
-                              memory_order_relaxed);
     latest = latest_of(stream, worker, buffers, raw.times, raw.count, raw.times_id);
     if (latest == NULL) return eval_out_of_memory(err);
     *out = buffers->column;

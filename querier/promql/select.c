@@ -210,8 +210,6 @@ ErrCode select_read_range(const SeriesSet *set, size_t i, Worker *worker, uint32
     if (raw.count > UINT32_MAX / 2 || raw.histogram_count > UINT32_MAX / 2)
         return error_set(err, ERR_LIMIT, "a series has %zu samples in the query's range",
                          MAX(raw.count, raw.histogram_count));
-    atomic_fetch_add_explicit(&worker->eval->query->samples_read, raw.count + raw.histogram_count,
-                              memory_order_relaxed);
     *out = (RangeSamples){
         .times = raw.times, .values = raw.values, .count = raw.count, .times_id = raw.times_id};
     TRY(worker_check(worker, (uint32_t)(raw.count + raw.histogram_count * 8), err));
