@@ -53,3 +53,15 @@ void budget_give(Budget *budget, size_t bytes) {
         (void)before;
     }
 }
+
+size_t budget_room(const Budget *budget) {
+    size_t room = SIZE_MAX;
+
+    for (; budget != NULL; budget = budget->parent) {
+        size_t limit =
+            atomic_load_explicit(&((Budget *)(uintptr_t)budget)->limit, memory_order_relaxed);
+
+        if (limit != 0) room = MIN(room, limit - MIN(limit, budget_used(budget)));
+    }
+    return room;
+}

@@ -24,6 +24,9 @@ MUST_USE bool budget_take(Budget *budget, size_t bytes);
 /* Takes even when over the limit: for what already exists and only moved. */
 void budget_force(Budget *budget, size_t bytes);
 void budget_give(Budget *budget, size_t bytes);
+/* What could be taken now, from this one and its parents; SIZE_MAX: there is no limit. NULL has
+ * none. */
+size_t budget_room(const Budget *budget);
 static inline size_t budget_used(const Budget *budget) {
     return atomic_load_explicit(&((Budget *)budget)->used, memory_order_relaxed);
 }

@@ -10,7 +10,8 @@
 #include "common/base/random.h"
 #include "common/block/log_text.h"
 
-enum { SLOTS_MIN = 256, KEPT_BYTES_MAX = 24 << 20 };
+/* Of memory that is left, each of many threads may hold a part. */
+enum { SLOTS_MIN = 256, KEPT_BYTES_MIN = 1 << 20, KEPT_BYTES_MAX = 24 << 20, KEPT_PART = 32 };
 
 typedef struct Entry {
     Hash128 hash;
@@ -46,7 +47,10 @@ void log_shapes_free(LogShapes *s) {
 }
 
 bool log_shapes_begin(LogShapes *s) {
-    if (arena_used(s->arena) < KEPT_BYTES_MAX) return false;
+    size_t room = budget_room(arena_budget(s->arena)) / KEPT_PART;
+
+    if (arena_used(s->arena) < MIN(MAX(room, (size_t)KEPT_BYTES_MIN), (size_t)KEPT_BYTES_MAX))
+        return false;
     memset(s->slots, 0, (s->mask + 1) * sizeof *s->slots);
     s->count = 0;
     arena_reset(s->arena);

@@ -2,7 +2,13 @@
 
 #include <stdatomic.h>
 
-enum { LAYOUT_BYTES_MAX = 16 << 20, ESCAPE_BYTES = 5 };
+/* Of memory that is left, each of many threads may hold a part. */
+enum {
+    LAYOUT_BYTES_MIN = 1 << 20,
+    LAYOUT_BYTES_MAX = 16 << 20,
+    LAYOUT_PART = 32,
+    ESCAPE_BYTES = 5,
+};
 
 /* A shape's, by stage. */
 typedef struct Note {
@@ -212,10 +218,13 @@ static const RowLayout *make_layout(const RowStage *stage, RowRun *run, const Lo
 
 /* The shape's note; NULL: out of memory. */
 static Note *note_of(RowRun *run, LogShape *shape) {
+    size_t room;
     Note *note;
 
     if (shape->note_stamp == run->stamp) return (Note *)(uintptr_t)shape->note; /* ours */
-    if (arena_used(run->layouts) > LAYOUT_BYTES_MAX) {
+    room = budget_room(arena_budget(run->layouts)) / LAYOUT_PART;
+    if (arena_used(run->layouts) >
+        MIN(MAX(room, (size_t)LAYOUT_BYTES_MIN), (size_t)LAYOUT_BYTES_MAX)) {
         arena_reset(run->layouts);
         run->stamp = row_stamp();
     }

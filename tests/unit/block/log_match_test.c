@@ -171,6 +171,44 @@ static void rows_pass_a_filter_as_their_lines_do(void **state) {
     log_encoder_free(encoder);
 }
 
+/* Templates that never come back: what is kept of them stays within what there is. */
+static void shapes_go_when_memory_is_short(void **state) {
+    CLEANUP(log_decoder_free) LogDecoder *decoder = NULL;
+    LogEncoder *encoder = log_encoder_new();
+    size_t cleared = 0;
+    Budget budget;
+
+    (void)state;
+    budget_init(&budget, "test", MIB(8), NULL);
+    decoder = log_decoder_new(&budget);
+    for (unsigned page = 0; page < 60; page++) {
+        CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
+        CLEANUP_IN_PLACE(buf_done) Buf bytes;
+        int64_t times[200];
+        Str lines[200];
+        LogRows rows = {times, lines, NULL, 200};
+        LogPageRead read = {.rows = 200, .count = 200, .columns = LOG_PARTS, .max_ns = 200};
+        LogView view = {0};
+        Error err = {0};
+
+        buf_init(&bytes, 0);
+        for (unsigned i = 0; i < 200; i++) {
+            times[i] = i;
+            lines[i] = str_format(arena, "%c%c%c%c a=%u b=%u c=%u d=%u and much that is constant",
+                                  'g' + (int)(page % 16), 'g' + (int)(page / 16),
+                                  'g' + (int)(i % 16), 'g' + (int)(i / 2 / 16), i, i, i, i);
+        }
+        assert_true(log_page_encode(encoder, &rows, &bytes));
+        arena_reset(decoder->arena);
+        cleared += log_shapes_begin(decoder->shapes);
+        assert_ok(log_page_decode(decoder, buf_str(&bytes), &read, &view, &err), &err);
+        for (uint32_t i = 0; view.text != NULL && i < 200; i++)
+            check_parts(view.text, i, lines[i], arena);
+    }
+    assert_true(cleared > 0);
+    log_encoder_free(encoder);
+}
+
 static void what_is_too_much_to_judge_is_left_to_who_asked(void **state) {
     CLEANUP(log_decoder_free) LogDecoder *decoder = log_decoder_new(NULL);
     CLEANUP_IN_PLACE(buf_done) Buf page;
@@ -206,6 +244,7 @@ static void what_is_too_much_to_judge_is_left_to_who_asked(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_pass_a_filter_as_their_lines_do),
+        cmocka_unit_test(shapes_go_when_memory_is_short),
         cmocka_unit_test(what_is_too_much_to_judge_is_left_to_who_asked),
     };
 
