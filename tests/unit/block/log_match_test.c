@@ -22,10 +22,8 @@ static bool passes(Str line, const LogFilter *filter) {
 
 /* Lines of few shapes, or of many, some with the byte that marks variables in templates. */
 static Str some_line(Arena *arena, int64_t time_ns, bool mixed, size_t shape) {
-    static const char *const TEXTS_WITH_MARKS[] = {"\x11", "\x11\x01\x01 17",
-                                                   "a\x11 5.25 \x11"
-                                                   "b",
-                                                   "\x11\x11\x09 word12x"};
+    static const char *const TEXTS_WITH_MARKS[] = {"\021", "\021\001\001 17", "a\021 5.25 \021b",
+                                                   "\021\021\011 word12x"};
 
     switch (logs_random() % 8) {
     case 0:
