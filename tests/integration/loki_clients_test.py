@@ -251,7 +251,7 @@ logger.error('said "no"')
 
 
 def test_pythons_logging_handler_ships():
-    python = subprocess.run([os.path.join(SOURCE, 'tests/integration/loki_python')], check=True,
+    python = subprocess.run([os.path.join(SOURCE, 'tests/integration/python_packages')], check=True,
                             stdout=subprocess.PIPE, text=True).stdout.strip()
     server = Moraine()
     subprocess.run([python, '-c', HANDLER, server.url], check=True, timeout=120)

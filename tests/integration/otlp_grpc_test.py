@@ -19,7 +19,7 @@ INVALID, NOT_FOUND, EXHAUSTED, UNIMPLEMENTED = 3, 5, 8, 12
 def calls(server, tenant, *what):
     """Makes calls one after the other, [(method, message, coding)], and returns [(status, text, bytes)]."""
     otel = os.path.join(m.SOURCE, 'tests/integration/otel')
-    python = subprocess.run([os.path.join(otel, 'python')], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    python = subprocess.run([os.path.join(m.SOURCE, 'tests/integration/python_packages')], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
     lines = ''.join(json.dumps([method, message.hex(), coding]) + '\n' for method, message, coding in what)
     done = subprocess.run([python, os.path.join(otel, 'grpc_calls.py'), '127.0.0.1:%d' % server.port, tenant],
                           input=lines, check=True, stdout=subprocess.PIPE, text=True, timeout=300)

@@ -202,7 +202,7 @@ def test_random_requests_become_what_prometheus_makes_of_them():
 
 
 def application(server, endpoint=None, **environment):
-    script = os.path.join(m.SOURCE, 'tests/integration/otel/python')
+    script = os.path.join(m.SOURCE, 'tests/integration/python_packages')
     python = subprocess.run([script], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
     environment = {**os.environ, 'OTEL_EXPORTER_OTLP_ENDPOINT': endpoint or server.url, **environment}
     subprocess.run([python, os.path.join(m.SOURCE, 'tests/integration/otel/app.py'), '20'], check=True, env=environment)
