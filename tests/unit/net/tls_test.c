@@ -1,4 +1,5 @@
 /* The same server behind TLS, and who may talk to it. */
+#include <curl/curl.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <signal.h>
@@ -114,6 +115,47 @@ static void requests_and_answers_of_all_sizes_pass(void **state) {
     }
     assert_ok(call(client, server, "/large", (Str){"", 0}, arena, &answer, &err), &err);
     assert_int_equal(answer.body.len, large_bytes);
+}
+
+static size_t append_answer(char *bytes, size_t size, size_t count, void *out) {
+    buf_append(out, bytes, size * count);
+    return size * count;
+}
+
+/* Our own client speaks HTTP/1.1 only, so this one is libcurl's. */
+static void whoever_offers_http_2_gets_it(void **state) {
+    CLEANUP(http_server_free) HttpServer *server = server_with(false);
+    CURL *curl = curl_easy_init();
+    struct curl_slist *type = curl_slist_append(NULL, "Content-Type: application/octet-stream");
+    char url[100];
+    Buf body, answer;
+    long version = 0;
+
+    (void)state;
+    assert_non_null(curl);
+    buf_init(&body, 0);
+    for (size_t i = 0; i < 3000000; i++) buf_append_byte(&body, (char)(i * 31 + i / 1009));
+    (void)snprintf(url, sizeof url, "https://127.0.0.1:%u/echo", http_server_port(server));
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_CAINFO, authority.cert_file);
+    curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, type);
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body.ptr);
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)body.len);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, append_answer);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
+    for (int i = 0; i < 3; i++) {
+        buf_init(&answer, 0);
+        assert_int_equal(curl_easy_perform(curl), CURLE_OK);
+        assert_int_equal(curl_easy_getinfo(curl, CURLINFO_HTTP_VERSION, &version), CURLE_OK);
+        assert_int_equal(version, CURL_HTTP_VERSION_2_0);
+        assert_int_equal(answer.len, body.len);
+        assert_memory_equal(answer.ptr, body.ptr, body.len);
+        buf_done(&answer);
+    }
+    curl_easy_cleanup(curl);
+    curl_slist_free_all(type);
+    buf_done(&body);
 }
 
 static void a_stranger_is_not_believed(void **state) {
@@ -369,6 +411,7 @@ static void bad_files_are_an_error_that_names_them(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_and_answers_of_all_sizes_pass),
+        cmocka_unit_test(whoever_offers_http_2_gets_it),
         cmocka_unit_test(a_stranger_is_not_believed),
         cmocka_unit_test(a_client_certificate_is_asked_for_and_named),
         cmocka_unit_test(alpn_prefers_http_2),
