@@ -27,7 +27,9 @@ typedef enum WireType {
 #define WIRE_TAG(field, type) ((uint32_t)(field) << 3 | (uint32_t)(type))
 
 static inline WireReader wire_reader(Str bytes) {
-    return (WireReader){(const uint8_t *)bytes.ptr, (const uint8_t *)bytes.ptr + bytes.len};
+    const uint8_t *at = (const uint8_t *)bytes.ptr;
+
+    return (WireReader){at, bytes.len == 0 ? at : at + bytes.len}; /* nothing is added to NULL */
 }
 
 static inline bool wire_at_end(const WireReader *r) {
