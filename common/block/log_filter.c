@@ -69,6 +69,11 @@ static void add_key(LogKeys *keys, uint64_t key) {
     keys->keys[keys->count++] = key;
 }
 
+void log_keys_add(LogKeys *keys, const LogKeys *from) {
+    keys->failed |= from->failed;
+    for (size_t i = 0; i < from->count; i++) add_key(keys, from->keys[i]);
+}
+
 /* `last` are at least UUID_LAST hex digits, with at least UUID_BEFORE bytes before them. */
 static void add_uuid(const char *last, LogKeys *keys) {
     const char *p = last - UUID_BEFORE;

@@ -23,6 +23,8 @@ typedef struct LogKeys {
 void log_keys_done(LogKeys *keys);
 /* Adds what `text` holds to keys[LOG_ID_KINDS]. */
 void log_keys_collect(Str text, LogKeys *keys);
+/* Adds all of `from`'s, of one kind. */
+void log_keys_add(LogKeys *keys, const LogKeys *from);
 
 /* Collects the filters of all pages, of one kind. */
 typedef struct LogFilterBuilder {

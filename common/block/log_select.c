@@ -51,6 +51,8 @@ static unsigned filters_of(const LogFilter *filter) {
         for (size_t k = 0; k < filter->needles[i].count; k++)
             log_keys_collect(filter->needles[i].any[k], keys);
     }
+    for (size_t i = 0; filter != NULL && i < filter->metadata_count; i++)
+        log_keys_collect(filter->metadata[i].value, keys);
     if (keys[LOG_ID_UUID].count > 0) what |= LOAD_UUIDS;
     if (keys[LOG_ID_HEX].count > 0) what |= LOAD_HEX;
     for (int i = 0; i < LOG_ID_KINDS; i++) log_keys_done(&keys[i]);
@@ -87,6 +89,11 @@ static ErrCode match_pages(Selecting *s, Arena *scratch, Error *err) {
         memset(one, 0, reader->page_count);
         for (size_t k = 0; k < filter->needles[i].count; k++)
             match_ids(reader, filter->needles[i].any[k], one);
+        for (uint32_t p = 0; p < reader->page_count; p++) s->page_may[p] &= one[p];
+    }
+    for (size_t i = 0; i < filter->metadata_count; i++) {
+        memset(one, 0, reader->page_count);
+        match_ids(reader, filter->metadata[i].value, one);
         for (uint32_t p = 0; p < reader->page_count; p++) s->page_may[p] &= one[p];
     }
     return ERR_OK;

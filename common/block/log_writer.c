@@ -34,6 +34,7 @@ struct LogWriter {
     Rows shared; /* of small streams before it, with a piece in the index each */
     LogIndexBuilder index;
     LogKeys keys[LOG_ID_KINDS];             /* of the page at hand */
+    LogKeys label_keys[LOG_ID_KINDS];       /* of the stream at hand */
     LogFilterBuilder filters[LOG_ID_KINDS]; /* of all pages */
     Buf page;
     int64_t last_ns; /* of the stream at hand */
@@ -48,6 +49,7 @@ void log_writer_free(LogWriter *l) {
     arena_free(l->shared.arena);
     for (int i = 0; i < LOG_ID_KINDS; i++) {
         log_keys_done(&l->keys[i]);
+        log_keys_done(&l->label_keys[i]);
         buf_done(&l->filters[i].lengths);
         buf_done(&l->filters[i].bits);
     }
@@ -117,6 +119,7 @@ static bool note_piece(BlockWriter *w, const LogPiece *piece) {
 }
 
 static bool add_piece(BlockWriter *w, const Rows *rows) {
+    for (int i = 0; i < LOG_ID_KINDS; i++) log_keys_add(&w->logs->keys[i], &w->logs->label_keys[i]);
     return note_piece(w, &(LogPiece){
                              .min_ns = rows->times[0],
                              .max_ns = rows->times[rows->count - 1],
@@ -125,9 +128,14 @@ static bool add_piece(BlockWriter *w, const Rows *rows) {
                          });
 }
 
-/* What ids the page holds. */
+/* What ids the page holds, in lines and in values of metadata, whose canonical bytes have each in
+ * one piece; those of labels came with the pieces. */
 static bool add_filters(LogWriter *l, const Rows *rows) {
-    for (size_t i = 0; i < rows->count; i++) log_keys_collect(rows->lines[i], l->keys);
+    for (size_t i = 0; i < rows->count; i++) {
+        log_keys_collect(rows->lines[i], l->keys);
+        if (i == 0 || !str_equal(rows->metadata[i], rows->metadata[i - 1]))
+            log_keys_collect(rows->metadata[i], l->keys);
+    }
     for (int i = 0; i < LOG_ID_KINDS; i++) {
         if (!log_filter_add(&l->filters[i], &l->keys[i])) return false;
     }
@@ -232,6 +240,9 @@ ErrCode block_logs_stream(BlockWriter *w, LabelPairs labels, Error *err) {
     b->per_stream = grown;
     b->per_stream[b->stream_count++] = 0;
     w->logs->any_rows = false;
+    for (int i = 0; i < LOG_ID_KINDS; i++) w->logs->label_keys[i].count = 0;
+    for (size_t i = 0; i < labels.count; i++)
+        log_keys_collect(labels.pairs[i].value, w->logs->label_keys);
     return ERR_OK;
 }
 

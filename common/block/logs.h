@@ -118,8 +118,10 @@ typedef struct LogSelect {
     size_t matcher_count;
     int64_t min_ns; /* both inclusive */
     int64_t max_ns;
-    const LogFilter *filter; /* pages that cannot hold a match are left out; may be NULL */
-    bool labels_only;        /* `pages` carry counts, bytes and times, and are not read */
+    /* Pages that cannot hold a match are left out; may be NULL. Here `metadata` may as well be met
+     * by a label of the stream. */
+    const LogFilter *filter;
+    bool labels_only; /* `pages` carry counts, bytes and times, and are not read */
 } LogSelect;
 
 /* Streams of one tenant that match all matchers and have pages in the range that may match; in

@@ -478,6 +478,26 @@ static ErrCode line_filter(const FetchSource *fetch, QueryContext *query,
     return ERR_OK;
 }
 
+/* `lines`, and values that labels or structured metadata must have: for choosing pages, whose
+ * filters know of all three. */
+static ErrCode page_filter(const FetchSource *fetch, QueryContext *query,
+                           const StreamSelect *request, const LogFilter *lines, LogFilter *out,
+                           Error *err) {
+    LogMetadataNeedle *values = ARENA_ARRAY(query->arena, LogMetadataNeedle, request->field_count);
+
+    *out = *lines;
+    if (values == NULL) return out_of_memory(err);
+    out->metadata = values;
+    for (size_t f = 0; f < request->field_count && !fetch->options.plain; f++) {
+        const Matcher *matcher = &request->fields[f];
+
+        /* Names of tenants are in no object. */
+        if (matcher->op == MATCH_EQUAL && !str_equal(matcher->name, STR("__tenant_id__")))
+            values[out->metadata_count++] = (LogMetadataNeedle){matcher->name, matcher->value};
+    }
+    return ERR_OK;
+}
+
 static unsigned wanted_columns(const FetchSource *fetch, const StreamSelect *request) {
     unsigned columns = LOG_TIMES;
 
@@ -536,13 +556,14 @@ static ErrCode streams_select(StreamSource *source, QueryContext *query,
                               const StreamSelect *request, StreamSet *out, Error *err) {
     FetchSource *fetch = source->context;
     LogParts parts = {0};
-    LogFilter filter;
+    LogFilter filter, pages;
     Streams streams = {0};
 
     *out = (StreamSet){0};
     if (request->max_ns <= request->min_ns) return ERR_OK;
     TRY(line_filter(fetch, query, request, &filter, err));
-    TRY(select_parts(fetch, query, request, &filter, &parts, err));
+    TRY(page_filter(fetch, query, request, &filter, &pages, err));
+    TRY(select_parts(fetch, query, request, &pages, &parts, err));
     TRY(join_parts(fetch, query, &parts, &streams, err));
     return make_set(fetch, query, request, &filter, &streams, out, err);
 }

@@ -395,6 +395,75 @@ static void an_id_that_is_nowhere_needs_no_page(void **state) {
     logs_done(&m);
 }
 
+/* Which of the streams have pages that may hold a label or metadata of this value, as bits. */
+static unsigned streams_with(Opened *o, Str value) {
+    LogMetadataNeedle one = {STR("id"), value};
+    LogFilter filter = {.metadata = &one, .metadata_count = 1};
+    LogsSelection selection = select_all(o, &filter, INT64_MIN, INT64_MAX);
+    unsigned out = 0;
+
+    for (size_t s = 0; s < selection.stream_count; s++) {
+        const SelectedStream *stream = &selection.streams[s];
+        Str number = selection.pairs[stream->pairs[0]].value;
+
+        if (stream->page_count > 0) out |= 1u << (number.ptr[0] - '0');
+    }
+    return out;
+}
+
+static void ids_in_metadata_and_labels_choose_pages(void **state) {
+    enum { STREAMS = 4, ROWS = 3000 };
+    Arena *arena = arena_new(0, NULL);
+    Str ids[STREAMS], line;
+    Buf object;
+    BlockSummary summary;
+    Opened o;
+    Error err = {0};
+
+    (void)state;
+    buf_init(&object, 0);
+    BlockWriter *writer = block_writer_new(arena, block_sink_buf(&object), 1);
+    assert_ok(block_logs_begin(writer, STR("t"), &err), &err);
+    line = STR(
+        "what is written again and again until there are pages enough, and without any id in it");
+    for (unsigned s = 0; s < STREAMS; s++) {
+        bool in_label = s == 3, small = s == 2; /* a small one shares its page with the next */
+        size_t count = small ? 10 : ROWS;
+        LabelPair labels[] = {{STR("a"), str_format(arena, "%u", s)}, {STR("id"), STR("none")}};
+        int64_t *times = ARENA_ARRAY(arena, int64_t, count);
+        Str *lines = ARENA_ARRAY(arena, Str, count), *metadata = ARENA_ARRAY(arena, Str, count);
+
+        ids[s] = s % 2 == 0 ? logs_hex(arena, 32, false) : logs_uuid(arena);
+        if (in_label) labels[1].value = ids[s];
+        for (size_t i = 0; i < count; i++) {
+            LabelPair pair = {STR("id"), ids[s]};
+
+            times[i] = (int64_t)i * 1000000;
+            lines[i] = line;
+            metadata[i] = STR("");
+            if (i != count / 2 || in_label) continue;
+            Buf encoded;
+            buf_init(&encoded, 0);
+            labels_encode((LabelPairs){&pair, 1}, &encoded);
+            metadata[i] = str_dup(arena, buf_str(&encoded));
+            buf_done(&encoded);
+        }
+        assert_ok(block_logs_stream(writer, (LabelPairs){labels, 2}, &err), &err);
+        assert_ok(block_logs_rows(writer, &(LogRows){times, lines, metadata, count}, &err), &err);
+    }
+    assert_ok(block_logs_end(writer, &err), &err);
+    assert_ok(block_writer_finish(writer, &summary, &err), &err);
+    open_object(&o, buf_str(&object));
+    for (unsigned s = 0; s < STREAMS; s++) assert_true((streams_with(&o, ids[s]) & 1u << s) != 0);
+    assert_int_equal(streams_with(&o, ids[0]), 1);
+    assert_int_equal(streams_with(&o, ids[1]), 2);
+    assert_int_equal(streams_with(&o, logs_uuid(arena)), 0);
+    assert_int_equal(streams_with(&o, STR("none")), 15); /* no id: filters say nothing */
+    close_object(&o);
+    buf_done(&object);
+    arena_free(arena);
+}
+
 static void patterns_are_templates_with_counts(void **state) {
     (void)state;
     LogPattern *list = NULL;
@@ -517,6 +586,7 @@ int main(void) {
         cmocka_unit_test(labels_come_from_the_dictionary),
         cmocka_unit_test(a_heads_page_is_put_in_order_of_time),
         cmocka_unit_test(no_filter_loses_a_line_that_holds_the_needle),
+        cmocka_unit_test(ids_in_metadata_and_labels_choose_pages),
         cmocka_unit_test(an_id_that_is_nowhere_needs_no_page),
         cmocka_unit_test(patterns_are_templates_with_counts),
         cmocka_unit_test(a_page_cut_or_changed_anywhere_is_survived),
