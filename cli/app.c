@@ -448,16 +448,25 @@ void app_reload(App *app) {
     app->limits_arena = arena;
 }
 
+/* One after the other, within shutdown.timeout all together. */
+static void drain_servers(App *app) {
+    HttpServer *const servers[] = {app->otlp_server, app->grpc_server, app->server};
+    uint64_t timeout_ms = (uint64_t)app->configuration.settings.shutdown_timeout;
+    uint64_t began_ns = clock_monotonic_ns(app->clock);
+
+    for (size_t i = 0; i < ARRAY_LEN(servers); i++) {
+        uint64_t passed_ms = (clock_monotonic_ns(app->clock) - began_ns) / 1000000;
+
+        if (servers[i] != NULL)
+            http_server_drain(servers[i], timeout_ms - MIN(timeout_ms, passed_ms));
+    }
+}
+
 void app_stop(App *app) {
     if (app == NULL) return;
     if (app->admin != NULL) admin_set_ready(app->admin, false);
     if (app->querier != NULL) querier_stop_tails(app->querier);
-    if (app->otlp_server != NULL)
-        http_server_drain(app->otlp_server, (uint64_t)app->configuration.settings.shutdown_timeout);
-    if (app->grpc_server != NULL)
-        http_server_drain(app->grpc_server, (uint64_t)app->configuration.settings.shutdown_timeout);
-    if (app->server != NULL)
-        http_server_drain(app->server, (uint64_t)app->configuration.settings.shutdown_timeout);
+    drain_servers(app);
     if (app->compactor != NULL) compactor_stop(app->compactor);
     http_server_free(app->otlp_server);
     http_server_free(app->grpc_server);

@@ -124,3 +124,17 @@ void buf_append_varint(Buf *buf, uint64_t v) {
 void buf_append_zigzag(Buf *buf, int64_t v) {
     buf_append_varint(buf, ((uint64_t)v << 1) ^ (uint64_t)(v >> 63));
 }
+
+void buf_append_base64(Buf *buf, Str bytes) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+    for (size_t i = 0; i < bytes.len; i += 3) {
+        size_t left = MIN(bytes.len - i, (size_t)3);
+        uint32_t group = 0;
+
+        for (size_t k = 0; k < 3; k++)
+            group = group << 8 | (k < left ? (uint8_t)bytes.ptr[i + k] : 0);
+        for (size_t k = 0; k < 4; k++)
+            buf_append_byte(buf, k <= left ? digits[group >> (18 - 6 * k) & 63] : '=');
+    }
+}

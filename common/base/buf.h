@@ -43,3 +43,6 @@ void buf_append_u32(Buf *buf, uint32_t v);
 void buf_append_u64(Buf *buf, uint64_t v);
 void buf_append_varint(Buf *buf, uint64_t v);
 void buf_append_zigzag(Buf *buf, int64_t v);
+
+/* RFC 4648 section 4, with padding. */
+void buf_append_base64(Buf *buf, Str bytes);

@@ -133,20 +133,6 @@ static void append_double(Buf *out, double v) {
     }
 }
 
-static void append_base64(Buf *out, Str bytes) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-    for (size_t i = 0; i < bytes.len; i += 3) {
-        size_t left = MIN(bytes.len - i, (size_t)3);
-        uint32_t group = 0;
-
-        for (size_t k = 0; k < 3; k++)
-            group = group << 8 | (k < left ? (uint8_t)bytes.ptr[i + k] : 0);
-        for (size_t k = 0; k < 4; k++)
-            buf_append_byte(out, k <= left ? digits[group >> (18 - 6 * k) & 63] : '=');
-    }
-}
-
 /* As Go's encoding/json, which escapes the two line ends of JavaScript, too. */
 static void append_json_string(Buf *out, Str s) {
     static const char hex[] = "0123456789abcdef";
@@ -288,7 +274,7 @@ static ErrCode append_json(const OtlpValue *value, unsigned depth, Arena *arena,
         break;
     case OTLP_BYTES:
         buf_append_byte(out, '"');
-        append_base64(out, value->bytes);
+        buf_append_base64(out, value->bytes);
         buf_append_byte(out, '"');
         break;
     case OTLP_ARRAY:
@@ -305,7 +291,7 @@ static ErrCode nested_text(const OtlpValue *value, Arena *arena, Str *out, Error
 
     buf_init(&text, TEXT_BYTES_MAX);
     if (value->kind == OTLP_BYTES)
-        append_base64(&text, value->bytes);
+        buf_append_base64(&text, value->bytes);
     else
         code = append_json(value, 0, arena, &text, err);
     if (code == ERR_OK) {

@@ -173,6 +173,7 @@ def compare(seed, prometheus_settings, arguments, requests):
             status, body, _ = otlp.post(target, '/otlp/v1/metrics', otlp.METRICS, request, form)
             assert status == 200 and body in (b'', b'{}'), (status, body)
     want, wanted_exemplars = peer.series(end_ns), exemplars_by_labels(peer.exemplars(end_ns))
+    assert len(want) > 100 and len(wanted_exemplars) > 10, (len(want), len(wanted_exemplars))
     for target in (server, as_json):
         got = by_labels(target.query('{__name__=~".+"}[2h]', end_ns / NS))
         found = list(differences(got, want, 'series'))

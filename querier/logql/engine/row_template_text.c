@@ -267,32 +267,19 @@ static bool decode_query(Execution *e, Str text, Buf *out) {
     return true;
 }
 
-static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-static void append_base64(Str text, Buf *out) {
-    for (size_t i = 0; i < text.len; i += 3) {
-        uint32_t bits = 0;
-        size_t n = MIN(text.len - i, 3);
-
-        for (size_t k = 0; k < 3; k++)
-            bits = bits << 8 | (k < n ? (unsigned char)text.ptr[i + k] : 0);
-        for (size_t k = 0; k < 4; k++)
-            buf_append_byte(out, k <= n ? base64[bits >> (18 - 6 * k) & 63] : '=');
-    }
-}
-
 /* What is no base64 comes out as the reason, as Loki has it. */
 static void decode_base64(Str text, Buf *out) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     uint32_t bits = 0;
     unsigned have = 0;
     size_t len = text.len, i;
 
     while (len > 0 && text.ptr[len - 1] == '=') len--;
     for (i = 0; i < len; i++) {
-        const char *found = memchr(base64, text.ptr[i], 64);
+        const char *found = memchr(digits, text.ptr[i], 64);
 
         if (found == NULL) break;
-        bits = bits << 6 | (uint32_t)(found - base64);
+        bits = bits << 6 | (uint32_t)(found - digits);
         have += 6;
         if (have < 8) continue;
         have -= 8;
@@ -663,7 +650,7 @@ static bool make(Execution *e, int id, const Value *args, size_t count, int64_t 
     case FN_URLDECODE:
         return decode_query(e, args[0].text, out);
     case FN_B64ENC:
-        append_base64(args[0].text, out);
+        buf_append_base64(out, args[0].text);
         return true;
     case FN_B64DEC:
         decode_base64(args[0].text, out);

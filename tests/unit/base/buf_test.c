@@ -145,8 +145,28 @@ static void numbers_are_little_endian_and_leb128(void **state) {
     assert_memory_equal(buf.ptr, "\4\3\2\1\xac\2\3", 7);
 }
 
+static void base64_is_padded(void **state) {
+    static const struct {
+        Str bytes, want;
+    } cases[] = {{STR_INIT(""), STR_INIT("")},
+                 {STR_INIT("f"), STR_INIT("Zg==")},
+                 {STR_INIT("fo"), STR_INIT("Zm8=")},
+                 {STR_INIT("foobar"), STR_INIT("Zm9vYmFy")},
+                 {STR_INIT("\0\xff\xfe"), STR_INIT("AP/+")}};
+    Buf buf;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        buf_init(&buf, 0);
+        buf_append_base64(&buf, cases[i].bytes);
+        assert_true(str_equal(buf_str(&buf), cases[i].want));
+        buf_done(&buf);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(base64_is_padded),
         cmocka_unit_test(a_buffer_grows_and_keeps_its_bytes),
         cmocka_unit_test(all_of_the_limit_can_be_used_by_every_append),
         cmocka_unit_test(a_full_buffer_stays_failed_and_ignores_what_follows),

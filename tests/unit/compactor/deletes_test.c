@@ -1,8 +1,6 @@
 /* Delete requests are carried out once, whatever fails on the way: what they are about goes, all
  * else stays, and nothing is left to do after. */
-#include "tests/unit/compactor/compactor_helper.h"
-
-#include "common/block/logs.h"
+#include "tests/unit/compactor/log_place.h"
 
 enum { STREAMS = 4 };
 
@@ -108,7 +106,6 @@ static void put_cleared(Place *place, int from, int to, uint64_t cleared) {
     CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
     BlockWriter *writer;
     BlockSummary summary;
-    ManifestEntry entry;
     Error err = {0};
     Buf body;
 
@@ -131,21 +128,9 @@ static void put_cleared(Place *place, int from, int to, uint64_t cleared) {
         assert_ok(block_logs_end(writer, &err), &err);
     }
     assert_ok(block_writer_finish(writer, &summary, &err), &err);
-    entry = (ManifestEntry){
-        .key = str_format(arena, "segments/%013lld-0000000000000001-000-%010llu.seg",
-                          (long long)NOW, (unsigned long long)place->next_segment),
-        .size = summary.bytes,
-        .checksum = summary.checksum,
-        .created_ms = NOW + (int64_t)place->next_segment,
-        .parts = summary.parts,
-        .part_count = summary.part_count,
-        .cleared = cleared};
-    place->next_segment++;
-    assert_ok(store_put(place->store, entry.key, buf_str(&body), NULL, &err), &err);
-    assert_ok(manifest_commit(place->manifest, &(ManifestChange){.add = &entry, .add_count = 1},
-                              NULL, &err),
-              &err);
-    buf_done(&body);
+    place_put_segment(
+        place, &body, &summary, NOW,
+        (ManifestEntry){.created_ms = NOW + (int64_t)place->next_segment, .cleared = cleared});
 }
 
 static void put_logs(Place *place, int from, int to) {
@@ -164,46 +149,6 @@ static void add_request(Place *place, const char *id, const char *query, int fro
     assert_ok(
         manifest_change_deletes(place->manifest, &(ManifestDeletesChange){.add = &request}, &err),
         &err);
-}
-
-/* How many lines of the tenant's stream all listed objects hold. */
-static size_t count_lines(Place *place, Str tenant, int stream) {
-    CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
-    const ManifestSnapshot *snapshot = manifest_snapshot(place->manifest);
-    size_t count, lines = 0;
-    const ManifestEntry *entries = manifest_entries(snapshot, &count);
-    Error err = {0};
-
-    for (size_t i = 0; i < count; i++) {
-        LogCursor *cursor;
-        LabelPairs labels;
-        LogRows rows;
-        bool more;
-
-        assert_ok(log_cursor_open(place->store, entries[i].key, entries[i].size, tenant,
-                                  LOG_WINDOW_BYTES, arena, &cursor, &err),
-                  &err);
-        for (;;) {
-            assert_ok(log_cursor_stream(cursor, &labels, &more, &err), &err);
-            if (!more) break;
-            if (labels.pairs[0].value.ptr[0] - '0' != stream) continue;
-            for (;;) {
-                assert_ok(log_cursor_rows(cursor, &rows, &more, &err), &err);
-                if (!more) break;
-                lines += rows.count;
-            }
-        }
-        log_cursor_close(cursor);
-    }
-    manifest_snapshot_unref(snapshot);
-    return lines;
-}
-
-static void assert_lines(Place *place, size_t a, size_t b, size_t c, size_t d) {
-    assert_int_equal(count_lines(place, STR("t"), 0), a);
-    assert_int_equal(count_lines(place, STR("t"), 1), b);
-    assert_int_equal(count_lines(place, STR("t"), 2), c);
-    assert_int_equal(count_lines(place, STR("t"), 3), d);
 }
 
 static size_t unprocessed(Place *place) {
@@ -237,7 +182,7 @@ static void make_mess(Place *place) {
 
 static void assert_cleaned(Place *place) {
     assert_lines(place, 40, 85, 20, 100);
-    for (int s = 0; s < STREAMS; s++) assert_int_equal(count_lines(place, STR("u"), s), 100);
+    for (int s = 0; s < STREAMS; s++) assert_int_equal(place_count_lines(place, STR("u"), s), 100);
     assert_int_equal(unprocessed(place), 0);
 }
 

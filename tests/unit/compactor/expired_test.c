@@ -1,7 +1,6 @@
 /* Streams of logs with a retention of their own: merging leaves out what is past it, and blocks
  * that no merge is due for are written anew when it is worth it, and not looked at all the time. */
-#include "common/block/logs.h"
-#include "tests/unit/compactor/compactor_helper.h"
+#include "tests/unit/compactor/log_place.h"
 
 /* "s=<stream>" */
 static ErrCode parse(Arena *arena, Str selector, const Matcher **out, size_t *count, Error *err) {
@@ -26,7 +25,6 @@ static void put_logs(Place *place, int64_t from_ms, int minutes) {
     CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
     BlockWriter *writer;
     BlockSummary summary;
-    ManifestEntry entry;
     Error err = {0};
     Buf body;
 
@@ -46,58 +44,7 @@ static void put_logs(Place *place, int64_t from_ms, int minutes) {
     }
     assert_ok(block_logs_end(writer, &err), &err);
     assert_ok(block_writer_finish(writer, &summary, &err), &err);
-    entry = (ManifestEntry){
-        .key = str_format(arena, "segments/%013lld-0000000000000001-000-%010llu.seg",
-                          (long long)from_ms, (unsigned long long)place->next_segment),
-        .size = summary.bytes,
-        .checksum = summary.checksum,
-        .created_ms = from_ms,
-        .parts = summary.parts,
-        .part_count = summary.part_count};
-    place->next_segment++;
-    assert_ok(store_put(place->store, entry.key, buf_str(&body), NULL, &err), &err);
-    assert_ok(manifest_commit(place->manifest, &(ManifestChange){.add = &entry, .add_count = 1},
-                              NULL, &err),
-              &err);
-    buf_done(&body);
-}
-
-static size_t count_lines(Place *place, int stream) {
-    CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
-    const ManifestSnapshot *snapshot = manifest_snapshot(place->manifest);
-    size_t count, lines = 0;
-    const ManifestEntry *entries = manifest_entries(snapshot, &count);
-    Error err = {0};
-
-    for (size_t i = 0; i < count; i++) {
-        LogCursor *cursor;
-        LabelPairs labels;
-        LogRows rows;
-        bool more;
-
-        assert_ok(log_cursor_open(place->store, entries[i].key, entries[i].size, STR("t"),
-                                  LOG_WINDOW_BYTES, arena, &cursor, &err),
-                  &err);
-        for (;;) {
-            assert_ok(log_cursor_stream(cursor, &labels, &more, &err), &err);
-            if (!more) break;
-            for (;;) {
-                assert_ok(log_cursor_rows(cursor, &rows, &more, &err), &err);
-                if (!more) break;
-                if (labels.pairs[0].value.ptr[0] - '0' == stream) lines += rows.count;
-            }
-        }
-        log_cursor_close(cursor);
-    }
-    manifest_snapshot_unref(snapshot);
-    return lines;
-}
-
-static void assert_lines(Place *place, size_t a, size_t b, size_t c, size_t d) {
-    assert_int_equal(count_lines(place, 0), a);
-    assert_int_equal(count_lines(place, 1), b);
-    assert_int_equal(count_lines(place, 2), c);
-    assert_int_equal(count_lines(place, 3), d);
+    place_put_segment(place, &body, &summary, from_ms, (ManifestEntry){.created_ms = from_ms});
 }
 
 static void run(Place *place) {
