@@ -43,8 +43,10 @@ bool grpc_is_call(const HttpRequest *request) {
            (type.len == wanted.len || str_equal_nocase(str_from(type, wanted.len), STR("+proto")));
 }
 
-/* "100m": at most eight digits and a unit. What isn't one is no deadline. */
+/* "100m": at most eight digits and a unit. What isn't one is no deadline; what is longer than any
+ * call, and in hours more than 64 bits of nanoseconds, is a year. */
 uint64_t grpc_timeout_ns(Str timeout) {
+    static const uint64_t longest_ns = UINT64_C(8760) * 3600 * 1000000000;
     static const struct {
         char unit;
         uint64_t ns;
@@ -56,7 +58,8 @@ uint64_t grpc_timeout_ns(Str timeout) {
         !str_to_u64(str_slice(timeout, 0, timeout.len - 1), &count))
         return 0;
     for (size_t i = 0; i < ARRAY_LEN(units); i++)
-        if (units[i].unit == timeout.ptr[timeout.len - 1]) return MAX(count, 1) * units[i].ns;
+        if (units[i].unit == timeout.ptr[timeout.len - 1])
+            return count > longest_ns / units[i].ns ? longest_ns : MAX(count, 1) * units[i].ns;
     return 0;
 }
 
