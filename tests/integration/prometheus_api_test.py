@@ -17,7 +17,7 @@ ROUNDS = 400
 
 def start():
     prometheus, moraine = compare.Prometheus(), m.Moraine(None, '--limits', 'off')
-    series = data.make('prometheus-node-exporter', 1)
+    series = data.make(1)
     compare.send(series, prometheus, moraine)
     return prometheus, moraine, promql_random.metrics_of(series)
 

@@ -1,13 +1,20 @@
+#!/usr/bin/env python3
 """A few hours of data for tests that compare query engines: real scrapes of a node exporter, with
-their timestamps moved apart, and histograms of every kind. The same bytes go to every engine.
+their timestamps moved apart, and histograms of every kind. The same bytes go to every engine, and on
+every machine: the scrapes were recorded, as what a random expression shows depends on them.
+
+    promql_data.py --record    scrapes this machine's node exporter anew, into node_exporter.xz
 
 A series is {'labels': {name: value}, 'points': [[time_ms, float or Histogram or STALE]]}.
 """
+import lzma
 import math
+import os
 import random
 import re
 import shutil
 import struct
+import sys
 import urllib.request
 
 import moraine as m
@@ -18,6 +25,8 @@ POINTS = 320
 END_MS = BASE_MS + STEP_MS * POINTS
 STALE = struct.pack('<Q', 0x7ff0000000000002)
 SLICE = 40  # points of each series that one request carries
+RECORDING = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'node_exporter.xz')
+RECORDED = 60  # scrapes
 
 
 class Histogram:
@@ -89,10 +98,13 @@ _LINE = re.compile(r'^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)$')
 _PAIR = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
-def scrape(port):
-    """{labels as a sorted tuple: value} and {name: type}."""
+def exposition(port):
     with urllib.request.urlopen('http://127.0.0.1:%d/metrics' % port) as answer:
-        text = answer.read().decode()
+        return answer.read().decode()
+
+
+def parse(text):
+    """{labels as a sorted tuple: value} and {name: type}."""
     values, types = {}, {}
     for line in text.splitlines():
         if line.startswith('# TYPE'):
@@ -106,25 +118,60 @@ def scrape(port):
     return values, types
 
 
-def scrapes(exporter, count):
-    """`count` scrapes of a real node exporter, with some work in between for the counters to see."""
-    port = m.free_port()
+def scraped(exporter, count):
+    """The text of `count` scrapes of a real node exporter, with some work in between for the counters
+    to see, or None if it isn't installed."""
     found = next((path for path in map(shutil.which, (exporter, 'node_exporter')) if path), None)
-    assert found, '%s is not installed: tests/run installs it' % exporter
-    process = m.run([found, '--web.listen-address=127.0.0.1:%d' % port],
+    if not found:
+        return None
+    port = m.free_port()
+    process = m.run([found, '--web.listen-address=127.0.0.1:%d' % port,
+                     '--collector.filesystem.mount-points-exclude=^/.+'],
                     stdout=open('/dev/null', 'w'), stderr=open('/dev/null', 'w'))
 
     def first():
         try:
-            return scrape(port)
+            return exposition(port)
         except OSError:
             return None
-    all_of_them = [m.wait_until('the node exporter answers', first)]
+    texts = [m.wait_until('the node exporter answers', first)]
     for i in range(count - 1):
         sum(math.sqrt(k) for k in range(20000 * (i % 5)))
-        all_of_them.append(scrape(port))
+        texts.append(exposition(port))
     process.kill()
-    return [values for values, _ in all_of_them], all_of_them[0][1]
+    return texts
+
+
+def recorded():
+    """The texts of the recording: a form feed ends each scrape, and a line without a value goes for
+    good. What a scrape doesn't mention is as it was."""
+    texts, state = [], {}
+    with lzma.open(RECORDING, 'rt') as f:
+        for part in f.read().split('\f')[:-1]:
+            for line in part.splitlines():
+                key, _, value = line.rpartition(' ')
+                if value == '-':
+                    del state[key]
+                else:
+                    state[key] = value
+            texts.append('\n'.join(k + ' ' + v for k, v in state.items()))
+    return texts
+
+
+def record(exporter):
+    texts, state = scraped(exporter, RECORDED), {}
+    assert texts, '%s is not installed: tests/run installs it' % exporter
+    with lzma.open(RECORDING, 'wt', preset=9) as f:
+        for text in texts:
+            now = {}
+            for line in text.splitlines():
+                if not line.startswith('# HELP'):
+                    key, _, value = line.rpartition(' ')
+                    now[key] = value
+            f.write(''.join('%s -\n' % k for k in state if k not in now))
+            f.write(''.join('%s %s\n' % pair for pair in now.items() if state.get(pair[0]) != pair[1]))
+            f.write('\f')
+            state = now
 
 
 def _is_counter(name, types):
@@ -313,10 +360,13 @@ def made(rng):
     return series
 
 
-def make(exporter, seed):
-    """All series, ordered by labels."""
+def make(seed, exporter=None):
+    """All series, ordered by labels. Of a node exporter to start, or else of the recording."""
     rng = random.Random(seed)
-    values, types = scrapes(exporter, 60)
+    texts = scraped(exporter, RECORDED) if exporter else recorded()
+    assert texts, '%s is not installed' % exporter
+    parsed = [parse(text) for text in texts]
+    values, types = [v for v, _ in parsed], parsed[0][1]
     # Everything of the first instance; of the others what many expressions are about.
     series = _instance(rng, values, types, 'node-1:9100', lambda r, name: not name.startswith('go_'))
     for instance in ('node-2:9100', 'node-3:9100'):
@@ -358,3 +408,8 @@ def requests(series):
                 body[k].append(m.field(1, labels + b''.join(encode(t, v) for t, v in run)))
         for part in body:
             yield m.snappy(b''.join(part))
+
+
+if __name__ == '__main__':
+    assert sys.argv[1:] == ['--record'], __doc__
+    record('prometheus-node-exporter')

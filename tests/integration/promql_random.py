@@ -280,9 +280,11 @@ class Generator:
             if name == 'topk':
                 # Which of equal values it picks is not said, so something is made of all of them.
                 return '%s(%s)' % (self.one(('sum', 'count', 'min', 'max', 'avg', 'stddev')), self.topk(depth - 1))
+            if name == 'limitk':
+                return self.limitk(depth, modifier)
             parameter = {
                 'quantile': lambda: self.one(QUANTILES),
-                'count_values': lambda: self.one(('"value"', '"instance"', '"le"')), 'limitk': lambda: self.one('0123'),
+                'count_values': lambda: self.one(('"value"', '"instance"', '"le"')),
                 'limit_ratio': lambda: self.one(('0.5', '-0.5', '0.1', '-0.9', '1', '0', '-1'))}[name]()
             if name not in ('count_values', 'limit_ratio') and self.chance(0.1):
                 parameter = self.parameter(depth - 1)
@@ -292,6 +294,14 @@ class Generator:
         if modifier and self.chance(0.4):
             return '%s(%s) %s' % (name, arguments, modifier)
         return '%s %s(%s)' % (name, modifier, arguments) if modifier else '%s(%s)' % (name, arguments)
+
+    def limitk(self, depth, modifier):
+        # It picks the first, and only selectors have an order that is said: of all else only how many
+        # it picks is compared.
+        parameter = self.one('0123') if self.chance(0.9) else self.parameter(depth - 1)
+        if self.chance(0.5):
+            return 'limitk %s(%s, %s)' % (modifier, parameter, self.selector())
+        return 'count(limitk %s(%s, %s))' % (modifier, parameter, self.vector(depth - 1))
 
     def topk(self, depth, top=False):
         inner = self.vector(depth - 1)

@@ -26,7 +26,7 @@ _servers = None
 
 @functools.cache
 def series():
-    return data.make('prometheus-node-exporter', 1)
+    return data.make(1)
 
 
 def servers():
