@@ -5,6 +5,7 @@
  */
 #include "common/batch/logs.h"
 #include "common/batch/metrics.h"
+#include "common/batch/spans.h"
 
 typedef struct AppendResult {
     ErrCode code;     /* ERR_OK: everything not counted below is durable and visible to queries.
@@ -13,9 +14,11 @@ typedef struct AppendResult {
     uint64_t histograms;
     uint64_t exemplars;
     uint64_t entries;    /* of logs; doubles of stored ones included */
+    uint64_t spans;      /* likewise */
     uint64_t conflicts;  /* same series and time as the newest sample, another value: dropped */
     uint64_t over_limit; /* samples (entries) of new series (streams) past the tenant's
-                          * series_max (streams_max): dropped */
+                          * series_max (streams_max), spans of traces past trace_spans_max or
+                          * trace_bytes_max: dropped */
     Error first;         /* why: of the first dropped item, or of the failure */
 } AppendResult;
 
@@ -35,4 +38,11 @@ struct LogsSink {
     /* As MetricsSink's. */
     void (*append)(LogsSink *sink, const LogsBatch *batch, AppendDone done, void *context);
     uint64_t stream_seed; /* for logs_stream_id() */
+};
+
+typedef struct SpansSink SpansSink;
+struct SpansSink {
+    /* As MetricsSink's. */
+    void (*append)(SpansSink *sink, const SpansBatch *batch, AppendDone done, void *context);
+    uint64_t origin_seed; /* for spans_origin_id() */
 };

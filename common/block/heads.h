@@ -8,6 +8,7 @@
 #include "common/batch/matcher.h"
 #include "common/block/logs.h"
 #include "common/block/selection.h"
+#include "common/block/spans.h"
 
 /* Exemplars of one selected series, by time of arrival. */
 typedef struct HeadExemplars {
@@ -51,3 +52,19 @@ typedef struct LogHeadReader {
                       Error *err);
     void *context;
 } LogHeadReader;
+
+/* Traces. Heads keep spans as they were sent, and make tables of them when they are asked to. */
+typedef struct SpanHeadSelect {
+    Str tenant;
+    int64_t min_ns; /* both inclusive: traces that reach into it */
+    int64_t max_ns;
+    const TraceId *trace; /* only this one; NULL: all */
+} SpanHeadSelect;
+
+typedef struct SpanHeadReader {
+    /* Tables of all columns, kept alive by the arena; a trace is in one table of a lane and head
+     * generation, whole as far as that has it. */
+    ErrCode (*select)(void *context, const SpanHeadSelect *select, Arena *arena,
+                      const SpanTable ***out, size_t *count, Error *err);
+    void *context;
+} SpanHeadReader;

@@ -22,11 +22,13 @@ def files():
 
 
 def may_include(path, included):
-    """Folders of common/ see those before them; roles see common/, proto/ and themselves; cli/ sees all."""
+    """Folders of common/ see those before them, and the wire format above base/; roles see common/, proto/ and themselves; cli/ sees all."""
     here, there = path.split('/'), included.split('/')
     if there[0] not in ROLES + ['common', 'proto', 'cli']:
         return True
     if here[0] == 'common':
+        if there[0] == 'proto':
+            return there[1] == 'wire' and here[1] != 'base'
         return there[0] == 'common' and COMMON.index(there[1]) <= COMMON.index(here[1])
     if here[0] == 'proto':
         return there[0] == 'proto' or there[:2] == ['common', 'base']
