@@ -21,6 +21,6 @@ MUST_USE ErrCode span_table_join(const SpanTableRange *ranges, size_t count, boo
                                  SpanTable *out, Error *err);
 
 /* What telling origins and resources apart goes by: their bytes, the same for equal ones. Appends.
- * Bytes: docs/FORMATS.md#traces. */
+ * An origin's are those of its resource and of its scope. Bytes: docs/FORMATS.md#traces. */
 void span_resource_put(const SpanOrigin *origin, Buf *out);
-void span_origin_put(const SpanOrigin *origin, Buf *out);
+void span_scope_put(const SpanOrigin *origin, Buf *out);
