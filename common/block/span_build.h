@@ -42,7 +42,7 @@ typedef struct TextSet {
 /* Its number: they go by first appearance. The text isn't copied. */
 uint32_t text_set_put(TextSet *set, Str text);
 /* The texts by number, in `arena`. NULL: out of memory. */
-const Str *text_set_list(const TextSet *set, Arena *arena);
+Str *text_set_list(const TextSet *set, Arena *arena);
 
 /* ---------- origins, each once ---------- */
 

@@ -1,5 +1,5 @@
 /*
- * span_sets.c: texts and origins of spans, each once; and their sorting.
+ * span_sets.c: texts and origins of spans, each once; and sorting.
  */
 #include <string.h>
 
@@ -113,61 +113,11 @@ uint32_t text_set_put(TextSet *set, Str text) {
     return set->count++;
 }
 
-const Str *text_set_list(const TextSet *set, Arena *arena) {
+Str *text_set_list(const TextSet *set, Arena *arena) {
     Str *list = arena_alloc(arena, (set->count + (size_t)1) * sizeof *list);
 
     if (list != NULL && set->count > 0) memcpy(list, set->texts, set->count * sizeof *list);
     return list;
-}
-
-/* ---------- origins in bytes ---------- */
-
-static void put_text(Buf *out, Str text) {
-    buf_append_varint(out, text.len);
-    buf_append_str(out, text);
-}
-
-static void put_elements(Buf *out, const Attribute *a) {
-    buf_append_varint(out, a->count);
-    for (uint32_t i = 0; i < a->count; i++) {
-        if (a->type == ATTRIBUTE_STRINGS) put_text(out, a->texts[i]);
-        if (a->type == ATTRIBUTE_BOOLS) buf_append_byte(out, a->truths[i] ? 1 : 0);
-        if (a->type == ATTRIBUTE_INTS) buf_append_zigzag(out, a->integers[i]);
-        if (a->type == ATTRIBUTE_DOUBLES) buf_append(out, &a->numbers[i], sizeof a->numbers[i]);
-    }
-}
-
-static void put_attributes(Buf *out, const Attributes *attributes) {
-    buf_append_varint(out, attributes->count);
-    buf_append_varint(out, attributes->dropped);
-    for (uint32_t i = 0; i < attributes->count; i++) {
-        const Attribute *a = &attributes->items[i];
-
-        put_text(out, a->key);
-        buf_append_byte(out, (char)a->type);
-        if (a->type == ATTRIBUTE_BOOL)
-            buf_append_byte(out, a->truth ? 1 : 0);
-        else if (a->type == ATTRIBUTE_INT)
-            buf_append_zigzag(out, a->integer);
-        else if (a->type == ATTRIBUTE_DOUBLE)
-            buf_append(out, &a->number, sizeof a->number);
-        else if (attribute_is_array(a->type))
-            put_elements(out, a);
-        else
-            put_text(out, a->text);
-    }
-}
-
-void span_resource_put(const SpanOrigin *origin, Buf *out) {
-    put_attributes(out, &origin->resource);
-    put_text(out, origin->resource_schema);
-}
-
-void span_scope_put(const SpanOrigin *origin, Buf *out) {
-    put_text(out, origin->scope_name);
-    put_text(out, origin->scope_version);
-    put_attributes(out, &origin->scope);
-    put_text(out, origin->scope_schema);
 }
 
 /* ---------- origins ---------- */

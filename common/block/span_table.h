@@ -3,6 +3,7 @@
  * span_table.h: tables of spans from tables of spans. Private to common/block; spans.h has the
  * tables themselves.
  */
+#include "common/block/span_origin.h"
 #include "common/block/spans.h"
 
 /* Some of a table's traces, side by side. */
@@ -19,8 +20,3 @@ typedef struct SpanTableRange {
  * they must stay. ERR_LIMIT: the arena. */
 MUST_USE ErrCode span_table_join(const SpanTableRange *ranges, size_t count, bool own, Arena *arena,
                                  SpanTable *out, Error *err);
-
-/* What telling origins and resources apart goes by: their bytes, the same for equal ones. Appends.
- * An origin's are those of its resource and of its scope. Bytes: docs/FORMATS.md#traces. */
-void span_resource_put(const SpanOrigin *origin, Buf *out);
-void span_scope_put(const SpanOrigin *origin, Buf *out);

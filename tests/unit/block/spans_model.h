@@ -436,3 +436,98 @@ static inline void assert_table(const SpanTable *t) {
                                               (str_equal(a->key, b->key) && a->type < b->type))));
     }
 }
+
+/* ---------- two tables ---------- */
+
+#define ASSERT_ARRAY(a, b, count)                                                                  \
+    do {                                                                                           \
+        assert_int_equal((a) == NULL, (b) == NULL);                                                \
+        if ((a) != NULL && (count) > 0) assert_memory_equal(a, b, (count) * sizeof *(a));          \
+    } while (0)
+
+static inline void assert_same_texts(const TextColumn *a, const TextColumn *b, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        assert_true(str_equal(a->dictionary[a->codes[i]], b->dictionary[b->codes[i]]));
+    assert_int_equal(a->distinct, b->distinct);
+}
+
+static inline void assert_same_column(const AttributeColumn *a, const AttributeColumn *b) {
+    size_t elements = a->starts == NULL ? a->count : a->starts[a->count];
+
+    assert_true(str_equal(a->key, b->key));
+    assert_int_equal(a->scope, b->scope);
+    assert_int_equal(a->type, b->type);
+    assert_int_equal(a->count, b->count);
+    ASSERT_ARRAY(a->owners, b->owners, a->count);
+    ASSERT_ARRAY(a->starts, b->starts, a->count + 1);
+    if (a->type == ATTRIBUTE_BOOL || a->type == ATTRIBUTE_BOOLS)
+        ASSERT_ARRAY(a->truths, b->truths, elements);
+    else if (a->type == ATTRIBUTE_INT || a->type == ATTRIBUTE_INTS)
+        ASSERT_ARRAY(a->integers, b->integers, elements);
+    else if (a->type == ATTRIBUTE_DOUBLE || a->type == ATTRIBUTE_DOUBLES)
+        ASSERT_ARRAY(a->numbers, b->numbers, elements);
+    else
+        assert_same_texts(&a->texts, &b->texts, elements);
+}
+
+/* Of columns that are in `columns`. */
+static inline void assert_same_columns(const SpanTable *a, const SpanTable *b, unsigned columns) {
+    assert_int_equal(a->trace_count, b->trace_count);
+    assert_int_equal(a->row_count, b->row_count);
+    for (uint32_t i = 0; i < a->trace_count; i++) {
+        assert_memory_equal(a->traces[i].id.bytes, b->traces[i].id.bytes, 16);
+        assert_int_equal(a->traces[i].first, b->traces[i].first);
+        assert_int_equal(a->traces[i].count, b->traces[i].count);
+        assert_true(a->traces[i].start_ns == b->traces[i].start_ns);
+        assert_true(a->traces[i].end_ns == b->traces[i].end_ns);
+    }
+    if (columns & SPAN_PARENTS) {
+        ASSERT_ARRAY(a->parents, b->parents, a->row_count);
+        ASSERT_ARRAY(a->ends, b->ends, a->row_count);
+        ASSERT_ARRAY(a->rooted, b->rooted, a->row_count);
+    }
+    if (columns & SPAN_IDS) ASSERT_ARRAY(a->ids, b->ids, a->row_count);
+    if (columns & SPAN_PARENT_IDS) ASSERT_ARRAY(a->parent_ids, b->parent_ids, a->row_count);
+    if (columns & SPAN_STARTS) ASSERT_ARRAY(a->starts_ns, b->starts_ns, a->row_count);
+    if (columns & SPAN_DURATIONS) ASSERT_ARRAY(a->durations_ns, b->durations_ns, a->row_count);
+    if (columns & SPAN_KINDS) ASSERT_ARRAY(a->kinds, b->kinds, a->row_count);
+    if (columns & SPAN_STATUSES) ASSERT_ARRAY(a->statuses, b->statuses, a->row_count);
+    if (columns & SPAN_NAMES) assert_same_texts(&a->names, &b->names, a->row_count);
+    if (columns & SPAN_MESSAGES) assert_same_texts(&a->messages, &b->messages, a->row_count);
+    if (columns & SPAN_ORIGINS) {
+        for (uint32_t r = 0; r < a->row_count; r++)
+            assert_same_origin(a->origins[a->origin_of[r]], b->origins[b->origin_of[r]]);
+        assert_int_equal(a->origin_count, b->origin_count);
+    }
+    if (columns & SPAN_EVENTS) {
+        assert_int_equal(a->event_count, b->event_count);
+        ASSERT_ARRAY(a->event_starts, b->event_starts, a->row_count + 1);
+        ASSERT_ARRAY(a->event_times_ns, b->event_times_ns, a->event_count);
+        assert_same_texts(&a->event_names, &b->event_names, a->event_count);
+        ASSERT_ARRAY(a->event_dropped, b->event_dropped, a->event_count);
+    }
+    if (columns & SPAN_LINKS) {
+        assert_int_equal(a->link_count, b->link_count);
+        ASSERT_ARRAY(a->link_starts, b->link_starts, a->row_count + 1);
+        ASSERT_ARRAY(a->link_traces, b->link_traces, a->link_count);
+        ASSERT_ARRAY(a->link_spans, b->link_spans, a->link_count);
+        assert_same_texts(&a->link_states, &b->link_states, a->link_count);
+        ASSERT_ARRAY(a->link_flags, b->link_flags, a->link_count);
+        ASSERT_ARRAY(a->link_dropped, b->link_dropped, a->link_count);
+    }
+    if (columns & SPAN_REST) {
+        assert_same_texts(&a->states, &b->states, a->row_count);
+        ASSERT_ARRAY(a->flags, b->flags, a->row_count);
+        ASSERT_ARRAY(a->dropped_attributes, b->dropped_attributes, a->row_count);
+        ASSERT_ARRAY(a->dropped_events, b->dropped_events, a->row_count);
+        ASSERT_ARRAY(a->dropped_links, b->dropped_links, a->row_count);
+    }
+}
+
+static inline void assert_same_table(const SpanTable *a, const SpanTable *b) {
+    assert_int_equal(a->columns, b->columns);
+    assert_same_columns(a, b, SPAN_ALL);
+    assert_int_equal(a->attribute_count, b->attribute_count);
+    for (uint32_t i = 0; i < a->attribute_count; i++)
+        assert_same_column(&a->attributes[i], &b->attributes[i]);
+}
