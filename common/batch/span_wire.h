@@ -39,6 +39,9 @@ MUST_USE bool span_encode(const Span *span, Buf *out);
  * only as far as senders send them so. */
 MUST_USE ErrCode origin_wire(Str resource, Str scope, Str resource_schema, Str scope_schema,
                              Arena *arena, Str *out, Error *err);
+enum { ORIGIN_PARTS = 4 };
+/* False: they aren't an origin's bytes. */
+MUST_USE bool origin_parts(Str bytes, Str parts[ORIGIN_PARTS]);
 /* ERR_INVALID, ERR_CORRUPT as span_check(). */
 MUST_USE ErrCode origin_check(Str bytes, Error *err);
 MUST_USE ErrCode origin_decode(Str bytes, Arena *arena, SpanOrigin *out, Error *err);

@@ -25,7 +25,7 @@ static inline bool trace_id_equal(const TraceId *a, const TraceId *b) {
 /* Where spans are from: one ResourceSpans' resource and one of its ScopeSpans' scope. */
 typedef struct SpansOrigin {
     Hash128 id; /* of tenant and bytes: spans_origin_id() */
-    Str bytes;  /* origin_wire.h; at most SPAN_ORIGIN_BYTES_MAX */
+    Str bytes;  /* origin_wire(); at most SPAN_ORIGIN_BYTES_MAX */
 } SpansOrigin;
 
 typedef struct SpansItem {
