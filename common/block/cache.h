@@ -17,6 +17,7 @@ typedef enum EntryKind {
     ENTRY_PAGE,
     ENTRY_UUIDS,
     ENTRY_HEX,
+    ENTRY_LITERAL,
 } EntryKind;
 
 typedef struct CacheKey {

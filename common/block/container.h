@@ -38,6 +38,7 @@ typedef enum SectionKind {
     SECTION_LOGS_PAGES = 10,     /* where each stream's pages are */
     SECTION_LOGS_UUIDS = 11,     /* filters: which pages may hold an id */
     SECTION_LOGS_HEX = 12,
+    SECTION_LOGS_LITERAL = 24, /* of which pages the filters know ids in escapes, too */
 } SectionKind;
 
 typedef struct Section {

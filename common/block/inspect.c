@@ -48,6 +48,8 @@ static const char *kind_name(uint8_t kind) {
         return "uuids";
     case SECTION_LOGS_HEX:
         return "hex ids";
+    case SECTION_LOGS_LITERAL:
+        return "literal";
     }
     return "unknown";
 }
@@ -317,6 +319,19 @@ static ErrCode check_filters(Inspection *in, SectionKind kind, uint32_t pages, E
     return ERR_OK;
 }
 
+static ErrCode check_literal(Inspection *in, uint32_t pages, Error *err) {
+    LogLiteral literal = {0};
+    Str raw;
+
+    if (container_find_section(in->part, SECTION_LOGS_LITERAL) == NULL) return ERR_OK;
+    TRY(read_section(in, SECTION_LOGS_LITERAL, &raw, err));
+    TRY(log_literal_decode(raw, &literal, err));
+    if (literal.page_count != pages)
+        return error_set(err, ERR_CORRUPT, "%u pages have bits instead of %u", literal.page_count,
+                         pages);
+    return ERR_OK;
+}
+
 static ErrCode inspect_logs(Inspection *in, Error *err) {
     CLEANUP(log_decoder_free) LogDecoder *decoder = log_decoder_new(NULL);
     uint64_t entries = 0, raw_bytes = 0;
@@ -326,6 +341,7 @@ static ErrCode inspect_logs(Inspection *in, Error *err) {
     TRY(read_logs_index(in, &index, err));
     TRY(check_filters(in, SECTION_LOGS_UUIDS, index.page_count, err));
     TRY(check_filters(in, SECTION_LOGS_HEX, index.page_count, err));
+    TRY(check_literal(in, index.page_count, err));
     for (uint32_t i = 0; i < index.page_count; i++) {
         TRY(check_log_page(in, decoder, &index, i, &raw_bytes, err));
         entries += index.page_rows[i];

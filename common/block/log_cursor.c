@@ -29,6 +29,7 @@ struct LogCursor {
     SeriesIndex series;
     LogIndex logs;
     LogFilters filters[LOG_ID_KINDS];
+    LogLiteral literal;
     uint32_t group; /* of the next stream */
     uint32_t next;  /* the next stream */
     uint32_t piece; /* the next piece of the stream at hand */
@@ -98,6 +99,15 @@ static ErrCode load_filters(LogCursor *c, const IndexBytes *index, const Contain
     return log_filters_decode(raw, c->index, out, err);
 }
 
+static ErrCode load_literal(LogCursor *c, const IndexBytes *index, const ContainerPart *part,
+                            Error *err) {
+    Str raw;
+
+    if (container_find_section(part, SECTION_LOGS_LITERAL) == NULL) return ERR_OK;
+    TRY(read_section(index, part, SECTION_LOGS_LITERAL, c->index, &raw, err));
+    return log_literal_decode(raw, &c->literal, err);
+}
+
 static ErrCode load_index(LogCursor *c, const ContainerPart *part, Error *err) {
     CLEANUP(arena_free) Arena *scratch = arena_new(0, arena_budget(c->arena));
     IndexBytes index;
@@ -115,6 +125,7 @@ static ErrCode load_index(LogCursor *c, const ContainerPart *part, Error *err) {
     TRY(log_index_decode(raw, c->data->offset, c->data->length, c->index, &c->logs, err));
     TRY(load_filters(c, &index, part, SECTION_LOGS_UUIDS, &c->filters[LOG_ID_UUID], err));
     TRY(load_filters(c, &index, part, SECTION_LOGS_HEX, &c->filters[LOG_ID_HEX], err));
+    TRY(load_literal(c, &index, part, err));
     if (c->series.series_count != c->logs.stream_count)
         return error_set(err, ERR_CORRUPT, "%u streams have labels, %u have pages",
                          c->series.series_count, c->logs.stream_count);
@@ -309,6 +320,7 @@ ErrCode log_cursor_page(LogCursor *c, LogWholePage *out, Error *err) {
     if (read_page(c, page, &out->bytes, err) != ERR_OK)
         return error_wrap(err, "block " STR_FMT, STR_ARG(c->key));
     for (int i = 0; i < LOG_ID_KINDS; i++) out->filters[i] = filter_of(&c->filters[i], page);
+    out->literal = log_literal_has(&c->literal, page);
     c->piece++;
     return ERR_OK;
 }

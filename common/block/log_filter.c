@@ -5,6 +5,11 @@
  *     for each page: varint bytes of its filter, 0 when it holds no id of the kind
  *     the filters, one after the other
  *
+ * Beside them stands for each page whether escapes may hide ids from its filters:
+ *
+ *     varint  pages
+ *     a bit for each page, the lowest of a byte first; 1: nothing is hidden
+ *
  * Twelve bits an id and eight probes: three in a thousand say yes to what isn't there, so that a
  * needle in a gigabyte costs a handful of GETs for nothing.
  */
@@ -140,6 +145,55 @@ void log_keys_collect(Str text, LogKeys *keys) {
         if (after - first >= RUN_MIN) add_run(first, (size_t)(after - first), &keys[LOG_ID_HEX]);
         at = MAX(at + UUID_LAST, (size_t)(after - text.ptr) + UUID_LAST - 1);
     }
+}
+
+/* ---------- escapes ---------- */
+
+/* The code of an ASCII character, from two hex digits; false: they are none. */
+static bool take_code(const char *p, unsigned *code) {
+    if (!is_hex(p[0]) || !is_hex(p[1])) return false;
+    *code = nibble(p[0]) << 4 | nibble(p[1]);
+    return true;
+}
+
+bool log_spells_id(Str text) {
+    enum { ESCAPE = 6 }; /* bytes of one */
+
+    for (size_t at = 0; text.len - at >= ESCAPE;) {
+        const char *slash = memchr(text.ptr + at, '\\', text.len - at - ESCAPE + 1);
+        unsigned code;
+
+        if (slash == NULL) return false;
+        at = (size_t)(slash - text.ptr) + 1;
+        if (slash[1] == 'u' && slash[2] == '0' && slash[3] == '0' && take_code(slash + 4, &code) &&
+            (code == '-' || is_hex((char)code)))
+            return true;
+    }
+    return false;
+}
+
+bool log_literal_add(LogLiteralBuilder *b, bool literal) {
+    if (b->pages % 8 == 0) buf_append_byte(&b->bits, 0);
+    if (buf_failed(&b->bits)) return false;
+    if (literal)
+        b->bits.ptr[b->pages / 8] = (char)((uint8_t)b->bits.ptr[b->pages / 8] | 1u << b->pages % 8);
+    b->pages++;
+    return true;
+}
+
+void log_literal_build(const LogLiteralBuilder *b, Buf *out) {
+    buf_append_varint(out, b->pages);
+    buf_append_str(out, buf_str(&b->bits));
+}
+
+ErrCode log_literal_decode(Str raw, LogLiteral *out, Error *err) {
+    Reader r = reader_of(raw);
+    uint64_t pages = reader_varint(&r);
+
+    if (r.failed || pages > UINT32_MAX || reader_left(&r) != pages / 8 + (pages % 8 != 0))
+        return error_set(err, ERR_CORRUPT, "bits of pages are cut off");
+    *out = (LogLiteral){r.at, (uint32_t)pages};
+    return ERR_OK;
 }
 
 /* ---------- filters ---------- */

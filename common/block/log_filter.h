@@ -26,6 +26,10 @@ void log_keys_collect(Str text, LogKeys *keys);
 /* Adds all of `from`'s, of one kind. */
 void log_keys_add(LogKeys *keys, const LogKeys *from);
 
+/* Whether an escape in the text spells a character that ids are made of, as JSON writes them:
+ * \u0037 is a 7. A value that is read from such a text may have an id that is not collected. */
+bool log_spells_id(Str text);
+
 /* Collects the filters of all pages, of one kind. */
 typedef struct LogFilterBuilder {
     Buf lengths;
@@ -46,3 +50,22 @@ typedef struct LogFilters {
 /* `raw` must live as long as *out. */
 MUST_USE ErrCode log_filters_decode(Str raw, Arena *arena, LogFilters *out, Error *err);
 bool log_filters_may_hold(const LogFilters *filters, uint32_t page, uint64_t key);
+
+/* A bit per page: whether it is known that no line of it spells characters of ids. Pages that were
+ * written before anybody looked have none. */
+typedef struct LogLiteralBuilder {
+    Buf bits;
+    size_t pages;
+} LogLiteralBuilder;
+MUST_USE bool log_literal_add(LogLiteralBuilder *builder, bool literal); /* false: out of memory */
+void log_literal_build(const LogLiteralBuilder *builder, Buf *out);
+
+typedef struct LogLiteral {
+    const uint8_t *bits;
+    uint32_t page_count;
+} LogLiteral;
+/* `raw` must live as long as *out. */
+MUST_USE ErrCode log_literal_decode(Str raw, LogLiteral *out, Error *err);
+static inline bool log_literal_has(const LogLiteral *literal, uint32_t page) {
+    return page < literal->page_count && (literal->bits[page / 8] >> page % 8 & 1) != 0;
+}

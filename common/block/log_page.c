@@ -4,6 +4,7 @@
  * Nothing in a page is believed: counts are compared with what is there before they allocate or
  * index anything, and what columns add up to with what the index says.
  */
+#include "common/block/log_judge.h"
 #include "common/block/log_shape.h"
 
 #include <stdlib.h>
@@ -23,9 +24,10 @@ LogDecoder *log_decoder_new(Budget *budget) {
     d->shared_arena = arena_new(0, budget);
     d->zstd = ZSTD_createDCtx();
     d->shapes = log_shapes_new(budget);
-    d->judge = log_judge_new(budget);
+    d->judge = log_judge_new(budget, 0);
+    d->metadata_judge = log_judge_new(budget, UINT64_C(1) << 63);
     if (d->arena != NULL && d->shared_arena != NULL && d->zstd != NULL && d->shapes != NULL &&
-        d->judge != NULL) {
+        d->judge != NULL && d->metadata_judge != NULL) {
         /* One page after another needs about as much. */
         arena_keep(d->arena, DECODER_KEEPS_BYTES);
         return d;
@@ -38,6 +40,7 @@ void log_decoder_free(LogDecoder *d) {
     if (d == NULL) return;
     ZSTD_freeDCtx(d->zstd);
     log_judge_free(d->judge);
+    log_judge_free(d->metadata_judge);
     log_shapes_free(d->shapes);
     arena_free(d->arena);
     arena_free(d->shared_arena);
@@ -232,11 +235,23 @@ static bool line_has(Str line, const LogNeedle *needle) {
     return false;
 }
 
+/* Whether the line may be where an entry has such a value from. */
+static bool line_may_tell(Str line, const LogValue *value) {
+    if (!log_value_tells(value) || (value->escapes && str_contains(line, STR("\\")))) return true;
+    for (size_t i = 0; i < value->count; i++) {
+        if (str_contains(line, log_value_piece(value->any[i]))) return true;
+    }
+    return false;
+}
+
 static bool line_passes(Str line, const LogFilter *filter) {
     for (size_t i = 0; i < filter->needle_count; i++) {
         const LogNeedle *needle = &filter->needles[i];
 
         if (!needle->fold_case && line_has(line, needle) == needle->negated) return false;
+    }
+    for (size_t i = 0; i < filter->value_count; i++) {
+        if (!line_may_tell(line, &filter->values[i])) return false;
     }
     return true;
 }
@@ -320,35 +335,72 @@ static ErrCode take_text(LogText *text, const LogPageRead *read, bool filtered, 
     return ERR_OK;
 }
 
-static ErrCode take_lines(LogDecoder *d, const LogPageColumns *page, const LogPageRead *read,
-                          const int64_t *times, LogPicked *picked, LogView *view, Error *err) {
-    bool filtered = read->filter != NULL && read->filter->needle_count > 0, found = false;
+/* A page's metadata, as far as it was looked at. */
+typedef struct Metadata {
+    LogText text;
+    bool opened;
+    bool templates; /* else there is none, or it is plain */
+} Metadata;
+
+static ErrCode open_metadata(LogDecoder *d, const LogPageColumns *page, const LogPageRead *read,
+                             const int64_t *times, Metadata *m, Error *err) {
+    if (m->opened) return ERR_OK;
+    m->opened = true;
+    return log_text_open(d, page, LOG_COLUMN_OF_METADATA, times, read->first, &m->text,
+                         &m->templates, err);
+}
+
+/* Whether entries may have one of the filter's values from their metadata. */
+static ErrCode has_values(LogDecoder *d, const LogPageColumns *page, const LogPageRead *read,
+                          const int64_t *times, Metadata *m, bool *has, Error *err) {
+    const LogColumn *column = log_column_find(page, LOG_COLUMN_METADATA);
+    LogNeedle any;
+    Str raw;
+
+    *has = false;
+    TRY(open_metadata(d, page, read, times, m, err));
+    if (!m->templates && column == NULL) return ERR_OK;
+    if (!log_values_in_metadata(d->arena, read->filter, &any)) return log_page_no_memory(err);
+    if (m->templates) return log_text_may_hold(&m->text, &any, has, err);
+    TRY(log_column_inflate(d, column, &raw, err));
+    *has = line_has(raw, &any);
+    return ERR_OK;
+}
+
+static ErrCode take_lines(LogDecoder *d, const LogPageColumns *page, const LogPageRead *from,
+                          const int64_t *times, LogPicked *picked, Metadata *metadata,
+                          LogView *view, Error *err) {
+    LogPageRead read = *from;
+    LogFilter filter = from->filter == NULL ? (LogFilter){0} : *from->filter;
+    bool has = false, filtered, found = false;
     LogText *text;
 
-    if (!filtered && (read->columns & (LOG_LINES | LOG_LENGTHS | LOG_PARTS)) == 0) return ERR_OK;
+    if (filter.value_count > 0) TRY(has_values(d, page, from, times, metadata, &has, err));
+    if (has) filter.value_count = 0; /* no line tells, then */
+    read.filter = &filter;
+    filtered = filter.needle_count + filter.value_count > 0;
+    if (!filtered && (read.columns & (LOG_LINES | LOG_LENGTHS | LOG_PARTS)) == 0) return ERR_OK;
     text = ARENA_NEW(d->arena, LogText);
     if (text == NULL) return log_page_no_memory(err);
-    TRY(log_text_open(d, page, 0, times, read->first, text, &found, err));
+    TRY(log_text_open(d, page, 0, times, read.first, text, &found, err));
     if (found)
-        TRY(take_text(text, read, filtered, picked, view, err));
+        TRY(take_text(text, &read, filtered, picked, view, err));
     else
-        TRY(take_plain(d, page, read, filtered, picked, view, err));
+        TRY(take_plain(d, page, &read, filtered, picked, view, err));
     view->count = picked->count;
     return ERR_OK;
 }
 
 static ErrCode take_metadata(LogDecoder *d, const LogPageColumns *page, const LogPageRead *read,
-                             const int64_t *times, const LogPicked *picked, LogView *view,
-                             Error *err) {
+                             const int64_t *times, const LogPicked *picked, Metadata *m,
+                             LogView *view, Error *err) {
     Str *list = NULL;
-    bool found = false;
-    LogText text = {0};
 
-    TRY(log_text_open(d, page, LOG_COLUMN_OF_METADATA, times, read->first, &text, &found, err));
-    if (found) {
+    TRY(open_metadata(d, page, read, times, m, err));
+    if (m->templates) {
         list = arena_alloc(d->arena, ((size_t)picked->count + 1) * sizeof *list);
         if (list == NULL) return log_page_no_memory(err);
-        TRY(log_text_rows(&text, picked, list, NULL, err));
+        TRY(log_text_rows(&m->text, picked, list, NULL, err));
     } else if (log_column_find(page, LOG_COLUMN_METADATA) != NULL) {
         TRY(take_strings(d, page, LOG_COLUMN_METADATA_LENGTHS, LOG_COLUMN_METADATA, picked, &list,
                          err));
@@ -374,6 +426,7 @@ ErrCode log_page_decode(LogDecoder *d, Str bytes, const LogPageRead *read, LogVi
     int64_t *times = NULL;
     LogPicked picked = {0};
     LogPageColumns page = {0};
+    Metadata metadata = {0};
 
     TRY(log_page_open(d, bytes, read->rows, &page, err));
     if (read->first > page.rows || read->count > page.rows - read->first)
@@ -385,9 +438,9 @@ ErrCode log_page_decode(LogDecoder *d, Str bytes, const LogPageRead *read, LogVi
         *out = view;
         return ERR_OK;
     }
-    TRY(take_lines(d, &page, read, times, &picked, &view, err));
+    TRY(take_lines(d, &page, read, times, &picked, &metadata, &view, err));
     if ((read->columns & LOG_METADATA) != 0)
-        TRY(take_metadata(d, &page, read, times, &picked, &view, err));
+        TRY(take_metadata(d, &page, read, times, &picked, &metadata, &view, err));
     if (picked.rows != NULL) TRY(pick_times(d, read, times, &picked, &view, err));
     *out = view;
     return ERR_OK;

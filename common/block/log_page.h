@@ -93,7 +93,8 @@ struct LogDecoder {
     Arena *arena; /* of the page at hand */
     ZSTD_DCtx *zstd;
     struct LogShapes *shapes; /* log_shape.h */
-    struct LogJudge *judge;   /* log_text_match.c */
+    struct LogJudge *judge;   /* log_judge.h: of lines */
+    struct LogJudge *metadata_judge;
     /* All of a page that small streams share, which come one after the other. */
     Arena *shared_arena;
     LogView shared;
@@ -209,9 +210,13 @@ enum { LOG_VAR_TEXT_MAX = 256 };
 /* The bytes of variable i, at most LOG_VAR_TEXT_MAX of them; behind the last one. */
 char *log_var_put(char *out, const LogVarData *v, uint32_t i, int64_t time_ns);
 
-struct LogJudge *log_judge_new(Budget *budget); /* NULL: out of memory */
-void log_judge_free(struct LogJudge *judge);    /* NULL is fine */
-/* log_text_match.c: leaves rows out that don't pass the filter's needles. *exact: all that are left
- * do. */
+/* log_judge.c: of several that look at the same shapes, each counts from a `first` of its own.
+ * NULL: out of memory. */
+struct LogJudge *log_judge_new(Budget *budget, uint64_t first);
+void log_judge_free(struct LogJudge *judge); /* NULL is fine */
+/* log_text_match.c: leaves rows out that don't pass the filter's needles, or can't have its values
+ * from the line. *exact: all that are left pass the needles. */
 MUST_USE ErrCode log_text_pick(LogText *text, const LogFilter *filter, LogPicked *picked,
                                bool *exact, Error *err);
+/* Whether the texts, of metadata, may have one of these, whatever the row. */
+MUST_USE ErrCode log_text_may_hold(LogText *text, const LogNeedle *any, bool *may, Error *err);

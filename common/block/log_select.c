@@ -27,7 +27,9 @@ typedef struct Selecting {
     Arena *arena;
     uint32_t *streams; /* the matching ones, by number */
     size_t stream_count;
-    bool *page_may; /* by page; NULL: all may hold what is looked for */
+    /* By page; NULL: all may hold what is looked for. */
+    bool *page_may;   /* the needles, in lines */
+    bool *page_lacks; /* values, wherever they may come from */
 } Selecting;
 
 static int64_t floor_ms(int64_t ns) {
@@ -46,15 +48,20 @@ static unsigned filters_of(const LogFilter *filter) {
     LogKeys keys[LOG_ID_KINDS] = {0};
     unsigned what = 0;
 
-    for (size_t i = 0; filter != NULL && i < filter->needle_count; i++) {
+    if (filter == NULL) return 0;
+    for (size_t i = 0; i < filter->needle_count; i++) {
         if (filter->needles[i].negated) continue;
         for (size_t k = 0; k < filter->needles[i].count; k++)
             log_keys_collect(filter->needles[i].any[k], keys);
     }
-    for (size_t i = 0; filter != NULL && i < filter->metadata_count; i++)
+    for (size_t i = 0; i < filter->metadata_count; i++)
         log_keys_collect(filter->metadata[i].value, keys);
+    for (size_t i = 0; i < filter->value_count; i++)
+        for (size_t k = 0; k < filter->values[i].count; k++)
+            log_keys_collect(filter->values[i].any[k], keys);
     if (keys[LOG_ID_UUID].count > 0) what |= LOAD_UUIDS;
     if (keys[LOG_ID_HEX].count > 0) what |= LOAD_HEX;
+    if (what != 0 && filter->value_count > 0) what |= LOAD_LITERAL;
     for (int i = 0; i < LOG_ID_KINDS; i++) log_keys_done(&keys[i]);
     return what;
 }
@@ -76,25 +83,39 @@ static void match_ids(const PartReader *reader, Str any, bool *may) {
     for (int i = 0; i < LOG_ID_KINDS; i++) log_keys_done(&keys[i]);
 }
 
+/* Sets may[page] where one of these values may be. */
+static void match_value(const PartReader *reader, const LogValue *value, bool *may) {
+    for (uint32_t p = 0; p < reader->page_count; p++)
+        may[p] =
+            value->escapes && (reader->literal == NULL || !log_literal_has(reader->literal, p));
+    for (size_t k = 0; k < value->count; k++) match_ids(reader, value->any[k], may);
+}
+
 static ErrCode match_pages(Selecting *s, Arena *scratch, Error *err) {
     const PartReader *reader = &s->source->reader;
     const LogFilter *filter = s->select->filter;
-    bool *one = ARENA_ARRAY(scratch, bool, (size_t)reader->page_count + 1);
+    uint32_t pages = reader->page_count;
+    bool *one = ARENA_ARRAY(scratch, bool, (size_t)pages + 1);
 
-    s->page_may = ARENA_ARRAY(scratch, bool, (size_t)reader->page_count + 1);
-    if (one == NULL || s->page_may == NULL) return no_memory(err);
-    memset(s->page_may, 1, reader->page_count);
+    s->page_may = ARENA_ARRAY(scratch, bool, (size_t)pages + 1);
+    s->page_lacks = ARENA_ARRAY(scratch, bool, (size_t)pages + 1);
+    if (one == NULL || s->page_may == NULL || s->page_lacks == NULL) return no_memory(err);
+    memset(s->page_may, 1, pages);
     for (size_t i = 0; i < filter->needle_count; i++) {
         if (filter->needles[i].negated) continue;
-        memset(one, 0, reader->page_count);
+        memset(one, 0, pages);
         for (size_t k = 0; k < filter->needles[i].count; k++)
             match_ids(reader, filter->needles[i].any[k], one);
-        for (uint32_t p = 0; p < reader->page_count; p++) s->page_may[p] &= one[p];
+        for (uint32_t p = 0; p < pages; p++) s->page_may[p] &= one[p];
     }
     for (size_t i = 0; i < filter->metadata_count; i++) {
-        memset(one, 0, reader->page_count);
+        memset(one, 0, pages);
         match_ids(reader, filter->metadata[i].value, one);
-        for (uint32_t p = 0; p < reader->page_count; p++) s->page_may[p] &= one[p];
+        for (uint32_t p = 0; p < pages; p++) s->page_lacks[p] |= !one[p];
+    }
+    for (size_t i = 0; i < filter->value_count; i++) {
+        match_value(reader, &filter->values[i], one);
+        for (uint32_t p = 0; p < pages; p++) s->page_lacks[p] |= !one[p];
     }
     return ERR_OK;
 }
@@ -144,6 +165,7 @@ static ErrCode make_streams(Selecting *s, size_t page_count, LogsSelection *out,
                 .raw_bytes = piece->raw_bytes,
                 .kind = LOG_PAGE_BLOCK,
                 .in_order = true,
+                .lacks = s->page_lacks != NULL && s->page_lacks[piece->page],
                 .page = piece->page,
                 .piece = p,
             };

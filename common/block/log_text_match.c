@@ -9,263 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/block/log_judge.h"
 #include "common/block/log_shape.h"
-#include "common/block/log_text.h"
 
-enum {
-    TEXTS_MAX = 32,     /* of all needles; with more of them rows are not told apart */
-    SEARCH_BITS = 64,   /* of a longer text, the beginning is looked for in variables */
-    WINDOW_BYTES = 4096 /* parts of a row that are put together on the stack */
-};
-
-/* ---------- what is looked for ---------- */
-
-typedef struct Text {
-    Str text;
-    uint64_t of_byte[256]; /* bit i: byte i of the text may be this one */
-    uint64_t of_type[LOG_VAR_TYPES];
-    uint64_t last;
-    bool cut;       /* the bits are of the beginning only */
-    bool odd;       /* holds LOG_MARK or nothing: only whole lines tell */
-    uint64_t id[2]; /* of 36 bytes that are a UUID: its value as stored */
-    bool is_uuid;
-    /* Sets of types, a bit each: of variables that the text may go on in behind this byte, or go on
-     * with this byte behind, or be within; and, by type, of variables it may go on in behind one.
-     */
-    uint16_t into[256];
-    uint16_t out_of[256];
-    uint16_t within;
-    uint16_t after[LOG_VAR_TYPES];
-} Text;
-
-typedef struct Needle {
-    uint32_t first; /* of the judge's texts */
-    uint32_t end;
-    bool negated;
-    bool fold;
-} Needle;
-
-/* The filter that verdicts are of. */
-typedef struct LogJudge {
-    Arena *arena;
-    Hash128 filter;
-    uint64_t number; /* of this filter, never 0 */
-    Needle *needles;
-    size_t needle_count;
-    Text *texts;
-    size_t text_count;
-    bool loose; /* there is more to the filter than what is judged */
-} LogJudge;
-
-/* Bytes that a variable of a type may hold. */
-static bool var_may_hold(unsigned type, uint8_t c) {
-    bool digit = c >= '0' && c <= '9';
-
-    switch (type) {
-    case LOG_VAR_NUMBER:
-    case LOG_VAR_DIGITS:
-        return digit;
-    case LOG_VAR_POINT:
-    case LOG_VAR_IP:
-        return digit || c == '.';
-    case LOG_VAR_HEX:
-        return digit || (c >= 'a' && c <= 'f');
-    case LOG_VAR_UPPER:
-        return digit || (c >= 'A' && c <= 'F');
-    case LOG_VAR_UUID:
-        return digit || (c >= 'a' && c <= 'f') || c == '-';
-    case LOG_VAR_CLOCK:
-        return digit || c == ':' || c == '.' || c == ',';
-    default:
-        return digit || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    }
-}
-
-static size_t var_most(unsigned type, unsigned param) {
-    switch (type) {
-    case LOG_VAR_DIGITS:
-    case LOG_VAR_HEX:
-    case LOG_VAR_UPPER:
-        return param;
-    case LOG_VAR_UUID:
-        return 36;
-    case LOG_VAR_IP:
-        return 15;
-    case LOG_VAR_CLOCK:
-        return 18;
-    case LOG_VAR_NUMBER:
-        return LOG_NUMBER_DIGITS_MAX + 2;
-    case LOG_VAR_POINT:
-        return LOG_NUMBER_DIGITS_MAX + 4;
-    default:
-        return LOG_WORD_MAX;
-    }
-}
-
-static void add_byte(Text *t, uint8_t c, uint64_t bit) {
-    t->of_byte[c] |= bit;
-    for (unsigned type = 1; type < LOG_VAR_TYPES; type++) {
-        if (var_may_hold(type, c)) t->of_type[type] |= bit;
-    }
-}
-
-static int hex_value(char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* As it is stored, if it is one in lower case. */
-static bool take_uuid(Str text, uint64_t id[2]) {
-    uint8_t bytes[16] = {0};
-    size_t n = 0;
-
-    if (text.len != 36) return false;
-    for (size_t i = 0; i < text.len; i++) {
-        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-        int value = hex_value(text.ptr[i]);
-
-        if (dash ? text.ptr[i] != '-' : value < 0) return false;
-        if (dash) continue;
-        bytes[n / 2] = (uint8_t)(bytes[n / 2] << 4 | value);
-        n++;
-    }
-    memcpy(id, bytes, sizeof bytes);
-    return true;
-}
-
-/* Folding knows ASCII; k and s have relatives beyond it, so that the longest run without them is
- * what is looked for. False: there is none. */
-static Str told_part(Str text, bool fold) {
-    Str best = {text.ptr, 0};
-
-    if (!fold) return str_slice(text, 0, SEARCH_BITS);
-    for (size_t i = 0, n; i < text.len; i += n + 1) {
-        for (n = 0; i + n < text.len; n++) {
-            uint8_t c = (uint8_t)text.ptr[i + n];
-
-            if (c >= 0x80 || (c | 32) == 'k' || (c | 32) == 's') break;
-        }
-        if (n > best.len) best = str_slice(text, i, n);
-    }
-    return str_slice(best, 0, SEARCH_BITS);
-}
-
-/* What bytes beside a variable tell of whether the text may lie across its ends. */
-static void take_neighbours(Text *t) {
-    const uint8_t *text = (const uint8_t *)t->text.ptr;
-
-    for (unsigned type = 1; type < LOG_VAR_TYPES; type++) {
-        uint16_t bit = (uint16_t)(1u << type);
-        bool within = true; /* all before i */
-
-        for (size_t i = 0; i < t->text.len; i++) {
-            bool holds = var_may_hold(type, text[i]);
-
-            if (i > 0 && holds) t->into[text[i - 1]] |= bit;
-            if (i > 0 && within) t->out_of[text[i]] |= bit;
-            for (unsigned before = 1; i > 0 && holds && before < LOG_VAR_TYPES; before++) {
-                if (var_may_hold(before, text[i - 1])) t->after[before] |= bit;
-            }
-            within &= holds;
-        }
-        if (within) t->within |= bit;
-    }
-}
-
-static void text_init(Text *t, Str text, bool fold) {
-    Str told = told_part(text, fold);
-
-    memset(t, 0, sizeof *t);
-    t->text = text;
-    t->odd = told.len == 0 || memchr(text.ptr, LOG_MARK, text.len) != NULL;
-    if (t->odd) return;
-    for (size_t i = 0; i < told.len; i++) {
-        uint8_t c = (uint8_t)told.ptr[i];
-
-        add_byte(t, c, (uint64_t)1 << i);
-        if (fold && (c | 32) >= 'a' && (c | 32) <= 'z') add_byte(t, c ^ 32, (uint64_t)1 << i);
-    }
-    t->last = (uint64_t)1 << (told.len - 1);
-    t->cut = told.len < text.len;
-    t->is_uuid = !fold && take_uuid(text, t->id);
-    if (!fold) take_neighbours(t);
-}
-
-LogJudge *log_judge_new(Budget *budget) {
-    LogJudge *judge = calloc(1, sizeof *judge);
-
-    if (judge == NULL) return NULL;
-    judge->arena = arena_new(0, budget);
-    if (judge->arena != NULL) return judge;
-    free(judge);
-    return NULL;
-}
-
-void log_judge_free(LogJudge *judge) {
-    if (judge == NULL) return;
-    arena_free(judge->arena);
-    free(judge);
-}
-
-/* A filter by all that it says. */
-static Hash128 filter_hash(const LogFilter *filter) {
-    Hash128 hash = {filter->needle_count, 0};
-
-    for (size_t i = 0; i < filter->needle_count; i++) {
-        const LogNeedle *needle = &filter->needles[i];
-        uint64_t head[] = {hash.low, hash.high, needle->count,
-                           (uint64_t)needle->fold_case << 1 | needle->negated};
-
-        hash = hash_bytes_128(head, sizeof head, 0);
-        for (size_t k = 0; k < needle->count; k++) {
-            Hash128 text = hash_bytes_128(needle->any[k].ptr, needle->any[k].len, hash.low);
-
-            hash.low ^= text.high;
-            hash.high = hash.high * 3 + text.low;
-        }
-    }
-    return hash;
-}
-
-static bool add_needle(LogJudge *judge, const LogNeedle *from) {
-    Needle *needle = &judge->needles[judge->needle_count];
-
-    if (from->fold_case && from->negated) return judge->loose = true;
-    if (judge->text_count + from->count > TEXTS_MAX) return judge->loose = true;
-    *needle = (Needle){.first = (uint32_t)judge->text_count,
-                       .end = (uint32_t)(judge->text_count + from->count),
-                       .negated = from->negated,
-                       .fold = from->fold_case};
-    judge->loose |= from->fold_case;
-    for (size_t i = 0; i < from->count; i++) {
-        Str text = str_dup(judge->arena, from->any[i]);
-
-        if (text.ptr == NULL) return false;
-        text_init(&judge->texts[judge->text_count++], text, from->fold_case);
-    }
-    judge->needle_count++;
-    return true;
-}
-
-/* Makes this filter the judge's. False: out of memory. */
-static bool take_filter(LogJudge *judge, const LogFilter *filter) {
-    Hash128 hash = filter_hash(filter);
-    size_t texts = 0;
-
-    if (judge->number > 0 && judge->filter.low == hash.low && judge->filter.high == hash.high)
-        return true;
-    arena_reset(judge->arena);
-    *judge = (LogJudge){.arena = judge->arena, .number = judge->number};
-    judge->needles = ARENA_ARRAY(judge->arena, Needle, filter->needle_count + 1);
-    for (size_t i = 0; i < filter->needle_count; i++) texts += filter->needles[i].count;
-    judge->texts = ARENA_ARRAY(judge->arena, Text, MIN(texts, (size_t)TEXTS_MAX) + 1);
-    if (judge->needles == NULL || judge->texts == NULL) return false;
-    for (size_t i = 0; i < filter->needle_count; i++) {
-        if (!add_needle(judge, &filter->needles[i])) return false;
-    }
-    judge->filter = hash;
-    judge->number++;
-    return true;
-}
+enum { WINDOW_BYTES = 4096 /* parts of a row that are put together before they go */ };
 
 /* ---------- what a shape says ---------- */
 
@@ -304,7 +51,7 @@ typedef struct Finding {
 
 /* The text may end in part `p`, having begun before it: parts before that make up its length, each
  * variable having one byte at least. */
-static void found_across(const LogShape *shape, const Text *t, uint32_t p, Finding *f) {
+static void found_across(const LogShape *shape, const JudgeText *t, uint32_t p, Finding *f) {
     size_t before = 1;
     uint32_t first = p, end = p + 1;
 
@@ -325,7 +72,7 @@ static bool has_text(Str line, Str text) {
 
 /* Bit i of a state: what was read so far may end in the text's first i + 1 bytes, and not in all of
  * it. Advances what came from before through constant text. */
-static uint64_t through_text(const Text *t, Str text, uint64_t state, bool *done) {
+static uint64_t through_text(const JudgeText *t, Str text, uint64_t state, bool *done) {
     for (size_t i = 0; i < text.len && state != 0; i++) {
         state = state << 1 & t->of_byte[(uint8_t)text.ptr[i]];
         *done |= (state & t->last) != 0;
@@ -335,7 +82,7 @@ static uint64_t through_text(const Text *t, Str text, uint64_t state, bool *done
 }
 
 /* What begins in constant text and reaches its end. */
-static uint64_t begun_in_text(const Text *t, Str text, bool *done) {
+static uint64_t begun_in_text(const JudgeText *t, Str text, bool *done) {
     size_t from = text.len >= t->text.len ? text.len - t->text.len + 1 : 0;
     uint64_t state = 0;
 
@@ -348,7 +95,7 @@ static uint64_t begun_in_text(const Text *t, Str text, bool *done) {
 }
 
 /* A variable is any string of its bytes. */
-static uint64_t through_variable(const Text *t, unsigned type, uint64_t state) {
+static uint64_t through_variable(const JudgeText *t, unsigned type, uint64_t state) {
     uint64_t next = state & t->of_type[type], before;
 
     do {
@@ -359,7 +106,7 @@ static uint64_t through_variable(const Text *t, unsigned type, uint64_t state) {
 }
 
 /* `fold`: constant text is gone through byte by byte, and a yes is never for sure. */
-static bool find_in_shape(const LogShape *shape, const Text *t, uint32_t number, bool fold,
+static bool find_in_shape(const LogShape *shape, const JudgeText *t, uint32_t number, bool fold,
                           Inside *inside, size_t *inside_count, Finding *f) {
     uint64_t state = 0;
 
@@ -391,7 +138,7 @@ static bool find_in_shape(const LogShape *shape, const Text *t, uint32_t number,
         fresh = through_variable(t, type, 1);
         if ((carried & t->last) != 0 || (fold && (fresh & t->last) != 0))
             found_across(shape, t, p, f);
-        if (!fold && (fresh & t->last) != 0 && !t->cut && var_most(type, param) >= t->text.len)
+        if (!fold && (fresh & t->last) != 0 && !t->cut && log_var_most(type, param) >= t->text.len)
             inside[(*inside_count)++] = (Inside){(uint16_t)number, part->slot};
         /* A text that is longer than its bits may begin in a variable and go on. */
         if (!fold && (fresh & t->last) != 0 && t->cut) found_across(shape, t, p, f);
@@ -400,15 +147,25 @@ static bool find_in_shape(const LogShape *shape, const Text *t, uint32_t number,
     return false;
 }
 
+/* Variables hold none. */
+static bool has_slash(const LogShape *shape) {
+    for (uint32_t p = 0; p < shape->part_count; p++)
+        if (shape->parts[p].kind == LOG_PART_TEXT &&
+            str_contains(log_part_text(shape, &shape->parts[p]), STR("\\")))
+            return true;
+    return false;
+}
+
 /* What a shape says of one needle; what is open goes to *open. */
 static Say judge_needle(const LogJudge *judge, const LogShape *shape, uint32_t number,
                         Inside *inside, size_t *inside_count, Open *open) {
-    const Needle *needle = &judge->needles[number];
+    const JudgeNeedle *needle = &judge->needles[number];
     size_t before = *inside_count;
     Finding f = {0};
 
+    if (needle->escapes && has_slash(shape)) return SAY_YES;
     for (uint32_t i = needle->first; i < needle->end; i++) {
-        const Text *t = &judge->texts[i];
+        const JudgeText *t = &judge->texts[i];
 
         if (t->text.len == 0) return SAY_YES;
         if (t->odd) {
@@ -460,7 +217,7 @@ static LogVerdict *judge_shape(LogJudge *judge, LogShapes *shapes, LogShape *sha
 /* ---------- columns ---------- */
 
 /* Sets the variables that hold the text: of words, all of them are searched as one. */
-static bool search_words(const LogVarData *v, const Text *t, uint8_t *hits) {
+static bool search_words(const LogVarData *v, const JudgeText *t, uint8_t *hits) {
     Str all = {(const char *)v->bytes, v->start[v->count]};
     uint32_t i = 0;
     bool any = false;
@@ -481,7 +238,7 @@ static bool search_words(const LogVarData *v, const Text *t, uint8_t *hits) {
     return any;
 }
 
-static bool search_ids(const LogVarData *v, const Text *t, uint8_t *hits) {
+static bool search_ids(const LogVarData *v, const JudgeText *t, uint8_t *hits) {
     bool any = false;
 
     for (uint32_t i = 0; i < v->count; i++) {
@@ -495,7 +252,7 @@ static bool search_ids(const LogVarData *v, const Text *t, uint8_t *hits) {
     return any;
 }
 
-static bool search_others(const LogVarData *v, const Text *t, uint8_t *hits) {
+static bool search_others(const LogVarData *v, const JudgeText *t, uint8_t *hits) {
     char text[LOG_VAR_TEXT_MAX];
     bool any = false;
 
@@ -515,7 +272,7 @@ static const uint8_t NO_HITS[1];
  * by the row. */
 static ErrCode column_hits(LogText *text, const LogJudge *judge, uint32_t column, uint32_t number,
                            const uint8_t **out, Error *err) {
-    const Text *t = &judge->texts[number];
+    const JudgeText *t = &judge->texts[number];
     Arena *arena = text->decoder->arena;
     LogVarData *v = &text->vars[column];
     uint8_t *hits;
@@ -523,7 +280,7 @@ static ErrCode column_hits(LogText *text, const LogJudge *judge, uint32_t column
 
     TRY(log_text_need(text, column, err));
     if (v->hits == NULL) {
-        v->hits = (const uint8_t **)arena_zalloc(arena, TEXTS_MAX * sizeof *v->hits);
+        v->hits = (const uint8_t **)arena_zalloc(arena, LOG_JUDGE_TEXTS_MAX * sizeof *v->hits);
         if (v->hits == NULL) return log_page_no_memory(err);
     }
     if (v->hits[number] == NULL) {
@@ -553,7 +310,7 @@ typedef struct Picking {
 
 /* Whether a needle is in parts of the row that have it across, if anywhere. */
 static ErrCode is_across(Picking *p, const Open *open, uint32_t row, bool *holds, Error *err) {
-    const Needle *needle = &p->judge->needles[open->needle];
+    const JudgeNeedle *needle = &p->judge->needles[open->needle];
     LogSpan span = {.first = open->first_part, .end = open->end_part};
     Str part;
 
@@ -642,7 +399,7 @@ static ErrCode row_passes(Picking *p, uint32_t row, bool *passes, Error *err) {
 /* ---------- templates at a glance ---------- */
 
 /* Templates whose constant text holds the text say yes. */
-static void scan_constants(const LogText *text, const Text *t, uint8_t *says) {
+static void scan_constants(const LogText *text, const JudgeText *t, uint8_t *says) {
     Str all = text->all_text;
     uint32_t i = 0;
 
@@ -669,12 +426,12 @@ static void scan_constants(const LogText *text, const Text *t, uint8_t *says) {
 }
 
 /* Whether variable s may end in the text's first `len` bytes, which began there or before. */
-static bool may_end_in(const Text *t, const LogTemplate *template, const LogSlot *slots, uint32_t s,
-                       size_t len) {
+static bool may_end_in(const JudgeText *t, const LogTemplate *template, const LogSlot *slots,
+                       uint32_t s, size_t len) {
     const LogSlot *slot = &slots[s];
     size_t held = 0;
 
-    while (held < len && var_may_hold(slot->type, (uint8_t)t->text.ptr[len - 1 - held])) held++;
+    while (held < len && log_var_may_hold(slot->type, (uint8_t)t->text.ptr[len - 1 - held])) held++;
     if (held == len || held == 0) return held > 0;
     /* It is all of the variable, and what stands before that is in the text as well. */
     if (slot->at == 0) return false;
@@ -686,13 +443,13 @@ static bool may_end_in(const Text *t, const LogTemplate *template, const LogSlot
 
 /* Whether the text may begin in `before`, the constant text before variable s, which is not empty,
  * or before that, and go on in the variable. */
-static bool may_go_in(const Text *t, const LogTemplate *template, const LogSlot *slots, uint32_t s,
-                      Str before) {
+static bool may_go_in(const JudgeText *t, const LogTemplate *template, const LogSlot *slots,
+                      uint32_t s, Str before) {
     for (size_t i = 1; i < t->text.len; i++) {
         size_t n = MIN(i, before.len);
 
         if (before.ptr[before.len - 1] != t->text.ptr[i - 1] ||
-            !var_may_hold(slots[s].type, (uint8_t)t->text.ptr[i]) ||
+            !log_var_may_hold(slots[s].type, (uint8_t)t->text.ptr[i]) ||
             memcmp(before.ptr + before.len - n, t->text.ptr + i - n, n) != 0)
             continue;
         if (n == i || (s > 0 && may_end_in(t, template, slots, s - 1, i - n))) return true;
@@ -701,8 +458,9 @@ static bool may_go_in(const Text *t, const LogTemplate *template, const LogSlot 
 }
 
 /* Likewise begin in a variable and go on in the constant text behind. */
-static bool may_go_out(const Text *t, Str behind, bool more, unsigned type) {
-    for (size_t i = 1; i < t->text.len && var_may_hold(type, (uint8_t)t->text.ptr[i - 1]); i++) {
+static bool may_go_out(const JudgeText *t, Str behind, bool more, unsigned type) {
+    for (size_t i = 1; i < t->text.len && log_var_may_hold(type, (uint8_t)t->text.ptr[i - 1]);
+         i++) {
         size_t n = MIN(t->text.len - i, behind.len);
 
         if (t->text.len - i > behind.len && !more) continue;
@@ -712,7 +470,7 @@ static bool may_go_out(const Text *t, Str behind, bool more, unsigned type) {
 }
 
 /* Whether the text may lie across an end of this variable. */
-static bool may_cross(const Text *t, const LogTemplate *template, const LogSlot *slots,
+static bool may_cross(const JudgeText *t, const LogTemplate *template, const LogSlot *slots,
                       uint32_t s) {
     const LogSlot *slot = &slots[s];
     const char *text = template->text.ptr;
@@ -733,7 +491,7 @@ static bool may_cross(const Text *t, const LogTemplate *template, const LogSlot 
 
 /* Templates that may have the text across a variable's ends have to look at rows; `within`: columns
  * that may hold it. */
-static void scan_variables(const LogText *text, const Text *t, uint8_t *says, bool *within) {
+static void scan_variables(const LogText *text, const JudgeText *t, uint8_t *says, bool *within) {
     for (uint32_t i = 0; i < text->template_count; i++) {
         const LogTemplate *template = &text->templates[i];
         const LogSlot *slots = text->slots + template->first_slot;
@@ -741,7 +499,7 @@ static void scan_variables(const LogText *text, const Text *t, uint8_t *says, bo
         if (says[i] == SAY_YES) continue;
         for (uint32_t s = 0; s < template->slot_count; s++) {
             if ((t->within >> slots[s].type & 1) != 0 &&
-                var_most(slots[s].type, slots[s].param) >= t->text.len)
+                log_var_most(slots[s].type, slots[s].param) >= t->text.len)
                 within[slots[s].column] = true;
             if (says[i] == SAY_NO && may_cross(t, template, slots, s)) says[i] = SAY_ROW;
         }
@@ -750,7 +508,7 @@ static void scan_variables(const LogText *text, const Text *t, uint8_t *says, bo
 
 /* What templates say of one text, the most of it and what they said before. */
 static ErrCode scan_text(Picking *p, uint32_t number, uint8_t *says, Error *err) {
-    const Text *t = &p->judge->texts[number];
+    const JudgeText *t = &p->judge->texts[number];
     LogText *text = p->text;
     bool *within = ARENA_ARRAY(text->decoder->arena, bool, (size_t)text->var_count + 1);
 
@@ -777,7 +535,7 @@ static ErrCode scan_text(Picking *p, uint32_t number, uint8_t *says, Error *err)
 }
 
 /* What templates say of one needle joins what they say of the others. */
-static ErrCode scan_needle(Picking *p, const Needle *needle, uint8_t *says, Error *err) {
+static ErrCode scan_needle(Picking *p, const JudgeNeedle *needle, uint8_t *says, Error *err) {
     uint32_t count = p->text->template_count;
 
     memset(says, needle->fold ? SAY_ROW : SAY_NO, count);
@@ -786,6 +544,10 @@ static ErrCode scan_needle(Picking *p, const Needle *needle, uint8_t *says, Erro
     for (uint32_t i = 0; i < count; i++) {
         uint8_t say = says[i];
 
+        /* What stands behind a mark may look like one: it passes, then. */
+        if (needle->escapes && say != SAY_YES &&
+            memchr(p->text->templates[i].text.ptr, '\\', p->text->templates[i].text.len) != NULL)
+            say = SAY_YES;
         if (needle->negated && say != SAY_ROW) say = say == SAY_YES ? SAY_NO : SAY_YES;
         p->say[i] = MIN(p->say[i], say);
     }
@@ -844,10 +606,26 @@ ErrCode log_text_pick(LogText *text, const LogFilter *filter, LogPicked *picked,
     Picking p = {.text = text, .judge = judge, .scratch = scratch};
     bool all = false;
 
-    if (scratch == NULL || !take_filter(judge, filter)) return log_page_no_memory(err);
+    if (scratch == NULL || !log_judge_take(judge, filter)) return log_page_no_memory(err);
     p.say = arena_alloc(text->decoder->arena, (size_t)text->template_count + 1);
     if (p.say == NULL) return log_page_no_memory(err);
     TRY(say_of_all(&p, judge, &all, err));
     *exact = !judge->loose;
     return all ? ERR_OK : pick(&p, picked, err);
+}
+
+ErrCode log_text_may_hold(LogText *text, const LogNeedle *any, bool *may, Error *err) {
+    CLEANUP(arena_free) Arena *scratch = arena_new(0, arena_budget(text->decoder->arena));
+    LogJudge *judge = text->decoder->metadata_judge;
+    LogFilter filter = {.needles = any, .needle_count = 1};
+    Picking p = {.text = text, .judge = judge, .scratch = scratch};
+    bool all;
+
+    if (scratch == NULL || !log_judge_take(judge, &filter)) return log_page_no_memory(err);
+    p.say = arena_alloc(text->decoder->arena, (size_t)text->template_count + 1);
+    if (p.say == NULL) return log_page_no_memory(err);
+    TRY(say_of_all(&p, judge, &all, err));
+    *may = judge->loose;
+    for (uint32_t i = 0; i < text->template_count && !*may; i++) *may = p.say[i] != SAY_NO;
+    return ERR_OK;
 }

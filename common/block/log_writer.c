@@ -36,6 +36,7 @@ struct LogWriter {
     LogKeys keys[LOG_ID_KINDS];             /* of the page at hand */
     LogKeys label_keys[LOG_ID_KINDS];       /* of the stream at hand */
     LogFilterBuilder filters[LOG_ID_KINDS]; /* of all pages */
+    LogLiteralBuilder literal;
     Buf page;
     int64_t last_ns; /* of the stream at hand */
     uint64_t raw_total;
@@ -53,6 +54,7 @@ void log_writer_free(LogWriter *l) {
         buf_done(&l->filters[i].lengths);
         buf_done(&l->filters[i].bits);
     }
+    buf_done(&l->literal.bits);
     buf_done(&l->page);
     free(l);
 }
@@ -131,15 +133,18 @@ static bool add_piece(BlockWriter *w, const Rows *rows) {
 /* What ids the page holds, in lines and in values of metadata, whose canonical bytes have each in
  * one piece; those of labels came with the pieces. */
 static bool add_filters(LogWriter *l, const Rows *rows) {
+    bool literal = true;
+
     for (size_t i = 0; i < rows->count; i++) {
         log_keys_collect(rows->lines[i], l->keys);
+        literal = literal && !log_spells_id(rows->lines[i]);
         if (i == 0 || !str_equal(rows->metadata[i], rows->metadata[i - 1]))
             log_keys_collect(rows->metadata[i], l->keys);
     }
     for (int i = 0; i < LOG_ID_KINDS; i++) {
         if (!log_filter_add(&l->filters[i], &l->keys[i])) return false;
     }
-    return true;
+    return log_literal_add(&l->literal, literal);
 }
 
 /* Writes a page of the last `pieces` pieces. */
@@ -202,6 +207,7 @@ ErrCode block_logs_begin(BlockWriter *w, Str tenant, Error *err) {
         l = w->logs = calloc(1, sizeof *l);
         if (l == NULL) return writer_no_memory(err);
         buf_init(&l->page, 0);
+        buf_init(&l->literal.bits, 0);
         for (int i = 0; i < LOG_ID_KINDS; i++) {
             buf_init(&l->filters[i].lengths, 0);
             buf_init(&l->filters[i].bits, 0);
@@ -220,6 +226,8 @@ ErrCode block_logs_begin(BlockWriter *w, Str tenant, Error *err) {
         buf_clear(&l->filters[i].bits);
         l->filters[i].pages = 0;
     }
+    buf_clear(&l->literal.bits);
+    l->literal.pages = 0;
     rows_clear(&l->own);
     rows_clear(&l->shared);
     return ERR_OK;
@@ -365,6 +373,7 @@ ErrCode block_logs_page(BlockWriter *w, const LogWholePage *page, Error *err) {
     b->pages = grown;
     for (int i = 0; i < LOG_ID_KINDS; i++)
         if (!log_filter_copy(&l->filters[i], page->filters[i])) return writer_no_memory(err);
+    if (!log_literal_add(&l->literal, page->literal)) return writer_no_memory(err);
     TRY(container_page(w->container, page->bytes, PAGE_PLAIN, &stored, err));
     b->pages[b->page_count++] = (struct BuiltLogPage){stored, (uint32_t)page->bytes.len, 1};
     l->raw_total += page->bytes.len;
@@ -392,6 +401,8 @@ ErrCode block_logs_end(BlockWriter *w, Error *err) {
                           w->logs->raw_total, err));
     TRY(put_filters(w, LOG_ID_HEX, SECTION_LOGS_HEX, err));
     TRY(writer_labels(w, SECTION_LOGS_DICTIONARY, SECTION_LOGS_SERIES, err));
+    log_literal_build(&w->logs->literal, &w->column);
+    TRY(writer_blob(w, SECTION_LOGS_LITERAL, &w->column, err));
     log_index_build(&w->logs->index, &w->column);
     TRY(writer_blob(w, SECTION_LOGS_PAGES, &w->column, err));
     TRY(put_filters(w, LOG_ID_UUID, SECTION_LOGS_UUIDS, err));

@@ -37,6 +37,7 @@ typedef struct LogWholePage {
     uint32_t raw_bytes; /* of lines and metadata */
     Str bytes;
     Str filters[2]; /* the ids it may hold, by LogIdKind */
+    bool literal;   /* known: no escape in its lines spells a character of an id */
 } LogWholePage;
 /* What entries weigh, of which a page has so many. */
 static inline size_t log_weight(size_t count, size_t raw_bytes) {
@@ -66,6 +67,16 @@ typedef struct LogMetadataNeedle {
     Str value;
 } LogMetadataNeedle;
 
+/* An entry must come to a label with one of these values. It is one of the stream, of structured
+ * metadata, or a piece of the line: byte for byte as it stands there, but that what is no UTF-8 may
+ * have become spaces, and with `escapes` that JSON's were undone. */
+typedef struct LogValue {
+    Str label;      /* empty: pages are chosen by it, but no entries */
+    const Str *any; /* 1 or more, none of them empty */
+    size_t count;
+    bool escapes;
+} LogValue;
+
 /* Entries that can't meet all of these may be left out by who decodes; others come too, and whoever
  * asked looks at each. NULL or zeroed: all entries are wanted. */
 typedef struct LogFilter {
@@ -73,6 +84,9 @@ typedef struct LogFilter {
     size_t needle_count;
     const LogMetadataNeedle *metadata;
     size_t metadata_count;
+    /* Who decodes takes it that no label of the stream has such a name. */
+    const LogValue *values;
+    size_t value_count;
 } LogFilter;
 
 /* ---------- selecting ---------- */
@@ -89,9 +103,12 @@ typedef struct LogPage {
     uint32_t raw_bytes; /* of lines and metadata */
     uint8_t kind;       /* LogPageKind */
     bool in_order;      /* times ascend */
-    Str bytes;          /* LOG_PAGE_HEAD */
-    uint32_t page;      /* LOG_PAGE_BLOCK: which page it is in its part... */
-    uint32_t piece;     /* ...and which stream's piece of that page */
+    /* No entry can meet `metadata` and `values` of the filter. It is there all the same: an entry
+     * may be again in a page that overlaps, with other metadata, and this one comes first. */
+    bool lacks;
+    Str bytes;      /* LOG_PAGE_HEAD */
+    uint32_t page;  /* LOG_PAGE_BLOCK: which page it is in its part... */
+    uint32_t piece; /* ...and which stream's piece of that page */
 } LogPage;
 
 typedef struct SelectedStream {
@@ -118,8 +135,8 @@ typedef struct LogSelect {
     size_t matcher_count;
     int64_t min_ns; /* both inclusive */
     int64_t max_ns;
-    /* Pages that cannot hold a match are left out; may be NULL. Here `metadata` may as well be met
-     * by a label of the stream. */
+    /* Pages whose lines cannot hold the needles are left out; may be NULL. Here `metadata` may as
+     * well be met by a label of the stream: LogPage.lacks. */
     const LogFilter *filter;
     bool labels_only; /* `pages` carry counts, bytes and times, and are not read */
 } LogSelect;

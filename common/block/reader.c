@@ -212,6 +212,17 @@ static ErrCode make_filters(void *context, Arena *arena, void **payload, Error *
     return log_filters_decode(raw, arena, filters, err);
 }
 
+static ErrCode make_literal(void *context, Arena *arena, void **payload, Error *err) {
+    const Decoding *d = context;
+    LogLiteral *literal = ARENA_NEW(arena, LogLiteral);
+    Str raw;
+
+    if (literal == NULL) return error_set(err, ERR_LIMIT, "no memory for bits of pages");
+    TRY(blob_decode(d->stored, d->section, arena, &raw, err));
+    *payload = literal;
+    return log_literal_decode(raw, literal, err);
+}
+
 typedef struct IndexPiece {
     unsigned flag;
     Signal signal;
@@ -231,10 +242,14 @@ static const IndexPiece PIECES[] = {
     {LOAD_CHUNKS, SIGNAL_LOGS, SECTION_LOGS_PAGES, ENTRY_CHUNKS, make_logs, 4},
     {LOAD_UUIDS, SIGNAL_LOGS, SECTION_LOGS_UUIDS, ENTRY_UUIDS, make_filters, 1},
     {LOAD_HEX, SIGNAL_LOGS, SECTION_LOGS_HEX, ENTRY_HEX, make_filters, 1},
+    {LOAD_LITERAL, SIGNAL_LOGS, SECTION_LOGS_LITERAL, ENTRY_LITERAL, make_literal, 1},
 };
 
 static bool piece_wanted(const PartReader *reader, const IndexPiece *piece, unsigned what) {
-    return (what & piece->flag) != 0 && piece->signal == reader->part->part.signal;
+    if ((what & piece->flag) == 0 || piece->signal != reader->part->part.signal) return false;
+    /* What was written before there were any has none. */
+    return piece->section != SECTION_LOGS_LITERAL ||
+           container_find_section(reader->part, piece->section) != NULL;
 }
 
 static CacheKey key_of(const PartReader *reader, EntryKind kind, uint32_t page) {
@@ -268,6 +283,9 @@ static ErrCode keep(PartReader *reader, CacheEntry *entry, EntryKind kind, Error
     case ENTRY_UUIDS:
     case ENTRY_HEX:
         reader->filters[kind == ENTRY_HEX] = cache_payload(entry);
+        break;
+    case ENTRY_LITERAL:
+        reader->literal = cache_payload(entry);
         break;
     default:
         assert(false);
@@ -348,6 +366,10 @@ static ErrCode load_index(PartReader *reader, unsigned what, Error *err) {
             return error_set(err, ERR_CORRUPT, "%u pages have filters instead of %u",
                              filters->page_count, reader->logs->page_count);
     }
+    if (reader->literal != NULL && reader->logs != NULL &&
+        reader->literal->page_count != reader->logs->page_count)
+        return error_set(err, ERR_CORRUPT, "%u pages have bits instead of %u",
+                         reader->literal->page_count, reader->logs->page_count);
     return ERR_OK;
 }
 

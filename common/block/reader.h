@@ -33,6 +33,7 @@ typedef struct PartReader {
     uint64_t times_id;    /* of the first column of times */
     const LogIndex *logs; /* in the place of chunks */
     const LogFilters *filters[LOG_ID_KINDS];
+    const LogLiteral *literal; /* NULL: not asked for, or the object has none */
     const DataPage *pages;
     uint32_t page_count;
 } PartReader;
@@ -44,6 +45,7 @@ enum {
     LOAD_INDEX = 7,
     LOAD_UUIDS = 1 << 3, /* of logs */
     LOAD_HEX = 1 << 4,
+    LOAD_LITERAL = 1 << 5, /* where the object has it */
 };
 
 /* *found says whether the block has anything of the tenant and signal. */

@@ -66,6 +66,9 @@ typedef struct StreamSelect {
     /* Of labels of the stream or, where it hasn't that label, of structured metadata. */
     const Matcher *fields;
     size_t field_count;
+    /* Of labels, wherever they come from: parsers made them of the lines, maybe. */
+    const LogValue *values;
+    size_t value_count;
     /* The only names of metadata that are looked at; NULL: any of them. */
     const Str *metadata_names;
     size_t metadata_name_count;

@@ -231,24 +231,40 @@ typedef struct Stream {
     PageRef *pages;
     uint32_t page_count;
     const FetchTenant *tenant;
+    bool placed; /* in Streams.order */
 } Stream;
 
 /* Open addressing; slots hold index + 1. */
 typedef struct Streams {
     Stream *items;
     size_t count;
+    Stream **order; /* as parts have them, whatever is promising in which */
+    size_t ordered;
     uint32_t *slots;
     uint32_t mask;
 } Streams;
 
-static Stream *join(Streams *streams, LabelSet labels) {
+/* Where the stream of these labels is, or would be. */
+static uint32_t slot_of(const Streams *streams, LabelSet labels) {
     uint32_t slot = (uint32_t)label_set_hash(labels) & streams->mask;
 
-    for (; streams->slots[slot] != 0; slot = (slot + 1) & streams->mask) {
-        Stream *known = &streams->items[streams->slots[slot] - 1];
+    while (streams->slots[slot] != 0 &&
+           !label_set_equal(streams->items[streams->slots[slot] - 1].labels, labels))
+        slot = (slot + 1) & streams->mask;
+    return slot;
+}
 
-        if (label_set_equal(known->labels, labels)) return known;
-    }
+/* NULL: there is none. */
+static Stream *find_stream(const Streams *streams, LabelSet labels) {
+    uint32_t index = streams->slots[slot_of(streams, labels)];
+
+    return index == 0 ? NULL : &streams->items[index - 1];
+}
+
+static Stream *join(Streams *streams, LabelSet labels) {
+    uint32_t slot = slot_of(streams, labels);
+
+    if (streams->slots[slot] != 0) return &streams->items[streams->slots[slot] - 1];
     streams->slots[slot] = (uint32_t)++streams->count;
     streams->items[streams->count - 1].labels = labels;
     return &streams->items[streams->count - 1];
@@ -301,42 +317,91 @@ static ErrCode add_pages(Arena *arena, Stream *stream, const LogPart *part,
     TRY(stream_cuts(arena, part, from, &cuts, err));
     for (uint32_t p = 0; p < from->page_count; p++)
         if (page_cuts(cuts, &from->pages[p], &own))
-            stream->pages[stream->page_count++] = (PageRef){&part->selection, &from->pages[p], own};
+            stream->pages[stream->page_count++] =
+                (PageRef){.selection = &part->selection, .page = &from->pages[p], .cuts = own};
     return ERR_OK;
 }
 
-static ErrCode join_part(FetchSource *fetch, QueryContext *query, const LogPart *part,
-                         Streams *streams, Error *err) {
-    const LogsSelection *selection = &part->selection;
-    bool federated = fetch->tenant_count > 1;
-    TenantLabels tenant = {0};
-    size_t label_count = 0, used = 0;
-    Label *map = NULL, *labels;
+/* Whether any entry of the stream may be wanted. */
+static bool is_promising(const SelectedStream *stream) {
+    for (uint32_t p = 0; p < stream->page_count; p++)
+        if (!stream->pages[p].lacks) return true;
+    return stream->page_count == 0;
+}
 
-    TRY(fetch_map_pairs(query, selection->pairs, selection->pair_count, &map, err));
-    if (federated) TRY(fetch_tenant_labels(query, part->tenant->name, &tenant, err));
+/* One part's joining. */
+typedef struct Joining {
+    const LogPart *part;
+    Label *map;           /* symbols of its pairs */
+    Stream **joined;      /* what each of its streams became part of; NULL: nothing yet */
+    TenantLabels labels;  /* of the tenant */
+    TenantLabels *tenant; /* those, when there are several */
+} Joining;
+
+/* The stream's labels, into `labels`. */
+static LabelSet labels_of(const Joining *j, QueryContext *query, const SelectedStream *from,
+                          Label *labels) {
+    return (LabelSet){labels, fetch_write_labels(query->symbols, j->map, from->pairs,
+                                                 from->pair_count, j->tenant, labels)};
+}
+
+/* Streams of which an entry may be wanted. */
+static ErrCode join_part(FetchSource *fetch, QueryContext *query, Joining *j, Streams *streams,
+                         Error *err) {
+    const LogsSelection *selection = &j->part->selection;
+    size_t label_count = 0, used = 0;
+    Label *labels;
+
+    TRY(fetch_map_pairs(query, selection->pairs, selection->pair_count, &j->map, err));
+    if (fetch->tenant_count > 1) {
+        TRY(fetch_tenant_labels(query, j->part->tenant->name, &j->labels, err));
+        j->tenant = &j->labels;
+    }
     for (size_t s = 0; s < selection->stream_count; s++)
         label_count += selection->streams[s].pair_count + 1;
     labels = arena_alloc(query->arena, label_count * sizeof *labels);
+    j->joined = ARENA_ARRAY(query->arena, Stream *, selection->stream_count);
+    if (labels == NULL || j->joined == NULL) return out_of_memory(err);
+    for (size_t s = 0; s < selection->stream_count; s++) {
+        LabelSet set;
+
+        if ((s & 4095) == 4095) TRY(query_check(query, err));
+        if (!is_promising(&selection->streams[s])) continue;
+        set = labels_of(j, query, &selection->streams[s], labels + used);
+        used += set.count;
+        j->joined[s] = join(streams, set);
+        j->joined[s]->tenant = j->part->tenant;
+    }
+    return ERR_OK;
+}
+
+/* The part's pages, of others' streams as well: they may overlap with those that may be wanted. */
+static ErrCode join_pages(QueryContext *query, const Joining *j, Streams *streams, Error *err) {
+    const LogsSelection *selection = &j->part->selection;
+    size_t most = 0;
+    Label *labels;
+
+    for (size_t s = 0; s < selection->stream_count; s++)
+        most = MAX(most, (size_t)selection->streams[s].pair_count + 1);
+    labels = arena_alloc(query->arena, most * sizeof *labels);
     if (labels == NULL) return out_of_memory(err);
     for (size_t s = 0; s < selection->stream_count; s++) {
         const SelectedStream *from = &selection->streams[s];
-        LabelSet set = {labels + used, 0};
-        Stream *stream;
+        Stream *stream = j->joined[s];
 
         if ((s & 4095) == 4095) TRY(query_check(query, err));
-        set.count = fetch_write_labels(query->symbols, map, from->pairs, from->pair_count,
-                                       federated ? &tenant : NULL, labels + used);
-        used += set.count;
-        stream = join(streams, set);
-        stream->tenant = part->tenant;
-        TRY(add_pages(query->arena, stream, part, from, err));
+        if (stream == NULL) stream = find_stream(streams, labels_of(j, query, from, labels));
+        if (stream == NULL) continue;
+        TRY(add_pages(query->arena, stream, j->part, from, err));
+        if (!stream->placed) streams->order[streams->ordered++] = stream;
+        stream->placed = true;
     }
     return ERR_OK;
 }
 
 static ErrCode join_parts(FetchSource *fetch, QueryContext *query, const LogParts *parts,
                           Streams *out, Error *err) {
+    Joining *joinings = ARENA_ARRAY(query->arena, Joining, MAX(parts->count, 1));
     size_t total = 0, slots = 64;
 
     for (size_t p = 0; p < parts->count; p++) total += parts->items[p].selection.stream_count;
@@ -349,15 +414,21 @@ static ErrCode join_parts(FetchSource *fetch, QueryContext *query, const LogPart
         .slots = ARENA_ARRAY(query->arena, uint32_t, slots),
         .mask = (uint32_t)(slots - 1),
     };
-    if (out->items == NULL || out->slots == NULL) return out_of_memory(err);
-    for (size_t p = 0; p < parts->count; p++)
-        TRY(join_part(fetch, query, &parts->items[p], out, err));
+    if (joinings == NULL || out->items == NULL || out->slots == NULL) return out_of_memory(err);
+    for (size_t p = 0; p < parts->count; p++) {
+        joinings[p].part = &parts->items[p];
+        TRY(join_part(fetch, query, &joinings[p], out, err));
+    }
     if (query->series_max != 0 && out->count > query->series_max)
         return error_set(err, ERR_LIMIT,
                          "the selector matches %zu streams, more than this tenant's "
                          "limits.query_series_max of %llu: narrow it with matchers or raise the "
                          "limit",
                          out->count, (unsigned long long)query->series_max);
+    out->order = ARENA_ARRAY(query->arena, Stream *, MAX(out->count, 1));
+    if (out->order == NULL) return out_of_memory(err);
+    for (size_t p = 0; p < parts->count && out->count > 0; p++)
+        TRY(join_pages(query, &joinings[p], out, err));
     return ERR_OK;
 }
 
@@ -377,6 +448,32 @@ static int compare_ends(const void *a, const void *b) {
     return (x->max_ns < y->max_ns) - (x->max_ns > y->max_ns);
 }
 
+/* Drops pages that lack what is looked for, unless they overlap with one that may have it. They are
+ * in order of their beginnings. */
+static void keep_promising(Stream *stream) {
+    int64_t until_ns = INT64_MIN, from_ns = INT64_MAX;
+    bool any = false, all = true;
+    uint32_t kept = 0;
+
+    for (uint32_t p = 0; p < stream->page_count; p++) all = all && !stream->pages[p].page->lacks;
+    if (all) return;
+    /* From the end: from where on the ones behind may have it, and the others are marked. */
+    for (uint32_t p = stream->page_count; p-- > 0;) {
+        PageRef *ref = &stream->pages[p];
+
+        ref->needed = !ref->page->lacks || from_ns <= ref->page->max_ns;
+        if (!ref->page->lacks) from_ns = ref->page->min_ns;
+    }
+    for (uint32_t p = 0; p < stream->page_count; p++) {
+        PageRef ref = stream->pages[p];
+
+        if (!ref.page->lacks) until_ns = MAX(until_ns, ref.page->max_ns);
+        any = any || !ref.page->lacks;
+        if (ref.needed || (any && until_ns >= ref.page->min_ns)) stream->pages[kept++] = ref;
+    }
+    stream->page_count = kept;
+}
+
 typedef struct UnitList {
     FetchedStreams *fetched;
     StreamUnit *units;
@@ -385,24 +482,40 @@ typedef struct UnitList {
     LogFilter filter; /* of lines */
 } UnitList;
 
-/* What of the request's field matchers the stream leaves to structured metadata. */
-static ErrCode stream_filter(QueryContext *query, const UnitList *list, const Stream *stream,
-                             LogFilter *out, Error *err) {
+static bool stream_has(const QueryContext *query, const Stream *stream, Str name) {
+    uint32_t symbol = symbols_find(query->symbols, name);
+
+    return symbol != SYMBOL_NONE && label_set_get(stream->labels, symbol) != SYMBOL_EMPTY;
+}
+
+/* The lines' filter with what the request says of fields and values that the stream hasn't as
+ * labels. */
+static ErrCode stream_filter(const FetchSource *fetch, QueryContext *query, const UnitList *list,
+                             const Stream *stream, LogFilter *out, Error *err) {
     const StreamSelect *request = list->request;
     LogMetadataNeedle *needles;
+    LogValue *values;
 
     *out = list->filter;
-    if (request->field_count == 0) return ERR_OK;
-    needles = ARENA_ARRAY(query->arena, LogMetadataNeedle, request->field_count);
-    if (needles == NULL) return out_of_memory(err);
+    if (request->field_count + request->value_count == 0 || fetch->options.plain) return ERR_OK;
+    needles = ARENA_ARRAY(query->arena, LogMetadataNeedle, MAX(request->field_count, 1));
+    values = ARENA_ARRAY(query->arena, LogValue, MAX(request->value_count, 1));
+    if (needles == NULL || values == NULL) return out_of_memory(err);
     out->metadata = needles;
+    out->values = values;
     for (size_t f = 0; f < request->field_count; f++) {
         const Matcher *matcher = &request->fields[f];
-        uint32_t name = symbols_find(query->symbols, matcher->name);
 
-        if (matcher->op != MATCH_EQUAL || matcher->value.len == 0) continue;
-        if (name != SYMBOL_NONE && label_set_get(stream->labels, name) != SYMBOL_EMPTY) continue;
+        if (matcher->op != MATCH_EQUAL || matcher->value.len == 0 ||
+            stream_has(query, stream, matcher->name))
+            continue;
         needles[out->metadata_count++] = (LogMetadataNeedle){matcher->name, matcher->value};
+    }
+    for (size_t v = 0; v < request->value_count; v++) {
+        Str label = request->values[v].label;
+
+        if (label.len > 0 && !stream_has(query, stream, label))
+            values[out->value_count++] = request->values[v];
     }
     return ERR_OK;
 }
@@ -434,8 +547,9 @@ static ErrCode add_units(QueryContext *query, UnitList *list, uint32_t index, St
     LogFilter filter;
 
     TRY(stream_kept_ns(query, stream, request->min_ns, &min_ns, err));
-    TRY(stream_filter(query, list, stream, &filter, err));
+    TRY(stream_filter(list->fetched->fetch, query, list, stream, &filter, err));
     qsort(stream->pages, stream->page_count, sizeof *stream->pages, compare_pages);
+    keep_promising(stream);
     for (uint32_t p = 0, end; p < stream->page_count; p = end) {
         StreamUnit *unit = &list->units[list->count];
         int64_t last = stream->pages[p].page->max_ns;
@@ -459,6 +573,9 @@ static ErrCode add_units(QueryContext *query, UnitList *list, uint32_t index, St
             .max_ns = max_ns,
             .filter = filter,
         };
+        /* Of an entry that is there twice the first counts, with its metadata: it stays until then,
+         * whatever its values. */
+        if (end - p > 1) list->fetched->units[list->count - 1].filter.value_count = 0;
     }
     return ERR_OK;
 }
@@ -478,8 +595,8 @@ static ErrCode line_filter(const FetchSource *fetch, QueryContext *query,
     return ERR_OK;
 }
 
-/* `lines`, and values that labels or structured metadata must have: for choosing pages, whose
- * filters know of all three. */
+/* `lines`, and values that labels or structured metadata must have, or that parsers must find: for
+ * choosing pages, whose filters know of all of them. */
 static ErrCode page_filter(const FetchSource *fetch, QueryContext *query,
                            const StreamSelect *request, const LogFilter *lines, LogFilter *out,
                            Error *err) {
@@ -488,6 +605,8 @@ static ErrCode page_filter(const FetchSource *fetch, QueryContext *query,
     *out = *lines;
     if (values == NULL) return out_of_memory(err);
     out->metadata = values;
+    out->values = request->values;
+    out->value_count = fetch->options.plain ? 0 : request->value_count;
     for (size_t f = 0; f < request->field_count && !fetch->options.plain; f++) {
         const Matcher *matcher = &request->fields[f];
 
@@ -534,8 +653,8 @@ static ErrCode make_set(FetchSource *fetch, QueryContext *query, const StreamSel
         size_t before = list.count;
 
         if ((s & 1023) == 1023) TRY(query_check(query, err));
-        TRY(add_units(query, &list, (uint32_t)kept, &streams->items[s], err));
-        if (list.count > before) labels[kept++] = streams->items[s].labels;
+        TRY(add_units(query, &list, (uint32_t)kept, streams->order[s], err));
+        if (list.count > before) labels[kept++] = streams->order[s]->labels;
     }
     *out = (StreamSet){
         .labels = labels,

@@ -16,6 +16,7 @@ typedef struct PageRef {
     const LogsSelection *selection;
     const LogPage *page;
     const PageCuts *cuts; /* NULL: all of it is to be seen */
+    bool needed;          /* while streams.c chooses */
 } PageRef;
 
 /* Pages that overlap in time, in the order in which reading reaches them. */

@@ -87,8 +87,12 @@ static void read_index(Str bytes) {
 static void read_filters(Str bytes) {
     CLEANUP(arena_free) Arena *arena = arena_new(MEMORY_MAX, NULL);
     LogFilters filters;
+    LogLiteral literal;
     Error err;
 
+    if (log_literal_decode(bytes, &literal, &err) == ERR_OK)
+        for (uint32_t i = 0; i < MIN(literal.page_count, (uint32_t)4096); i++)
+            (void)!log_literal_has(&literal, literal.page_count - i);
     if (log_filters_decode(bytes, arena, &filters, &err) != ERR_OK) return;
     for (uint32_t i = 0; i < filters.page_count; i++)
         (void)!log_filters_may_hold(&filters, i, 0x123456789abcdef0u * (i + 1));
@@ -98,6 +102,7 @@ static void read_filters(Str bytes) {
 static void check_keys(Str line) {
     LogKeys all[LOG_ID_KINDS] = {0}, part[LOG_ID_KINDS] = {0};
 
+    (void)log_spells_id(line);
     log_keys_collect(line, all);
     log_keys_collect(str_slice(line, line.len / 5, line.len - line.len / 3), part);
     for (int kind = 0; kind < LOG_ID_KINDS; kind++) {

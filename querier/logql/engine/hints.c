@@ -8,8 +8,17 @@ typedef struct Hints {
     size_t needle_count;
     Matcher *fields;
     size_t field_count;
+    LogValue *values;
+    size_t value_count;
     bool exact; /* so far, every stage is a needle */
     bool failed;
+    /* Of the stages so far. */
+    bool line_made;      /* the line is not what it was */
+    bool labels_changed; /* there may be others than the entry came with */
+    bool escapes;        /* a parser undid those of JSON */
+    bool labels_unknown; /* values may be no pieces of the line */
+    const LogqlLog *log;
+    size_t stage;
 } Hints;
 
 static void *add(Hints *hints, void *items, size_t count, size_t bytes) {
@@ -131,32 +140,124 @@ static void add_fields(Hints *hints, const LogqlLabelFilter *filter) {
     if (!hints->failed) hints->fields[hints->field_count++] = *filter->as.match;
 }
 
-bool logql_hints(Arena *arena, const LogqlLog *log, StreamSelect *select) {
-    Hints hints = {.arena = arena, .exact = true};
-    bool labels_changed = false, colours_gone = false;
+/* ---- what parsers find ---- */
 
-    for (size_t i = 0; i < log->stage_count; i++) {
-        const LogqlStage *stage = &log->stages[i];
+/* Whether a stage up to here made a label of this name from what is not told: a template. */
+static bool is_made(const Hints *hints, Str name) {
+    for (size_t i = 0; i < hints->stage; i++) {
+        const LogqlStage *stage = &hints->log->stages[i];
+
+        if (stage->kind != LOGQL_STAGE_LABEL_FORMAT) continue;
+        for (size_t k = 0; k < stage->as.label_format.count; k++)
+            if (str_equal(stage->as.label_format.formats[k].name, name)) return true;
+    }
+    return false;
+}
+
+/* Values of one label, one of which an entry must have to pass. */
+typedef struct Wanted {
+    Str name;
+    Str *any;
+    size_t count;
+} Wanted;
+
+static bool want(Hints *hints, const Str *any, size_t count, Wanted *out) {
+    if (has_empty(any, count)) return false;
+    for (size_t i = 0; i < count; i++) {
+        out->any = add(hints, out->any, out->count, sizeof *any);
+        if (hints->failed) return false;
+        out->any[out->count++] = any[i];
+    }
+    return true;
+}
+
+/* False: something else passes, too. */
+static bool wanted_of(Hints *hints, const LogqlLabelFilter *filter, Wanted *out) {
+    const Matcher *match = filter->as.match;
+
+    if (filter->kind == LOGQL_FILTER_OR)
+        return wanted_of(hints, filter->as.pair.left, out) &&
+               wanted_of(hints, filter->as.pair.right, out);
+    if (filter->kind != LOGQL_FILTER_MATCH ||
+        (out->count > 0 && !str_equal(out->name, filter->name)))
+        return false;
+    out->name = filter->name;
+    if (match->op == MATCH_EQUAL) return want(hints, &match->value, 1, out);
+    return match->op == MATCH_REGEX && match->shape == MATCH_SHAPE_LITERALS &&
+           want(hints, match->literals, match->literal_count, out);
+}
+
+/* A filter behind parsers sees pieces of the line, maybe with escapes undone, or labels that the
+ * entry came with. */
+static void add_values(Hints *hints, const LogqlLabelFilter *filter) {
+    Wanted wanted = {0};
+
+    if (filter->kind == LOGQL_FILTER_AND) {
+        add_values(hints, filter->as.pair.left);
+        add_values(hints, filter->as.pair.right);
+        return;
+    }
+    if (!wanted_of(hints, filter, &wanted) || str_starts_with(wanted.name, STR("__")) ||
+        is_made(hints, wanted.name))
+        return;
+    /* That may be another label's, of the stream or of metadata, that the parser's collided with.
+     */
+    if (str_ends_with(wanted.name, STR("_extracted"))) wanted.name.len = 0;
+    hints->values = add(hints, hints->values, hints->value_count, sizeof *hints->values);
+    if (!hints->failed)
+        hints->values[hints->value_count++] =
+            (LogValue){wanted.name, wanted.any, wanted.count, hints->escapes};
+}
+
+/* ---- stages ---- */
+
+static void pass_stage(Hints *hints, LogqlStageKind kind) {
+    bool unescapes =
+        kind == LOGQL_STAGE_JSON || kind == LOGQL_STAGE_LOGFMT || kind == LOGQL_STAGE_UNPACK;
+
+    hints->labels_changed |= kind != LOGQL_STAGE_LINE_FILTER && kind != LOGQL_STAGE_LABEL_FILTER &&
+                             kind != LOGQL_STAGE_DECOLORIZE;
+    hints->escapes |= unescapes;
+    /* A parser of such a line may find anything. */
+    hints->labels_unknown |= hints->line_made && (unescapes || kind == LOGQL_STAGE_REGEXP ||
+                                                  kind == LOGQL_STAGE_PATTERN);
+    hints->line_made |= kind == LOGQL_STAGE_LINE_FORMAT || kind == LOGQL_STAGE_UNPACK ||
+                        kind == LOGQL_STAGE_DECOLORIZE;
+}
+
+static void add_label_filter(Hints *hints, const LogqlLabelFilter *filter) {
+    if (!hints->labels_changed)
+        add_fields(hints, filter);
+    else if (!hints->labels_unknown)
+        add_values(hints, filter);
+}
+
+bool logql_hints(Arena *arena, const LogqlLog *log, StreamSelect *select) {
+    Hints hints = {.arena = arena, .exact = true, .log = log};
+    bool lines_over = false; /* line filters look at what stages made */
+
+    for (; hints.stage < log->stage_count; hints.stage++) {
+        const LogqlStage *stage = &log->stages[hints.stage];
 
         hints.exact = hints.exact && stage->kind == LOGQL_STAGE_LINE_FILTER;
-        if (stage->kind == LOGQL_STAGE_LINE_FORMAT || stage->kind == LOGQL_STAGE_UNPACK) break;
         if (stage->kind == LOGQL_STAGE_LABEL_FILTER) {
+            add_label_filter(&hints, stage->as.label_filter);
             /* Line filters behind it look at what decolorize made. */
-            if (colours_gone) break;
-            if (!labels_changed) add_fields(&hints, stage->as.label_filter);
+            lines_over = lines_over || hints.line_made;
         } else if (stage->kind == LOGQL_STAGE_LINE_FILTER) {
-            for (size_t t = 0; t < stage->as.line_filter.count; t++)
+            for (size_t t = 0; t < stage->as.line_filter.count && !lines_over; t++)
                 add_term(&hints, &stage->as.line_filter.terms[t]);
-        } else if (stage->kind == LOGQL_STAGE_DECOLORIZE) {
-            colours_gone = true;
-        } else {
-            labels_changed = true;
         }
+        lines_over = lines_over || stage->kind == LOGQL_STAGE_LINE_FORMAT ||
+                     stage->kind == LOGQL_STAGE_UNPACK;
+        pass_stage(&hints, stage->kind);
     }
     select->needles = hints.needles;
     select->needle_count = hints.needle_count;
     select->needles_exact = hints.exact && log->stage_count > 0;
     select->fields = hints.fields;
     select->field_count = hints.field_count;
+    select->values = hints.values;
+    select->value_count = hints.value_count;
     return !hints.failed;
 }

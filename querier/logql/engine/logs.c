@@ -14,9 +14,11 @@ enum { GARBAGE_BYTES_MIN = 8 << 20 };
 
 /* ---- order ---- */
 
-/* Sooner in the answer: by time, then as read, which doesn't depend on threads. */
+/* Sooner in the answer: by time, then by stream, then as read: neither threads nor which pages were
+ * left out for what they can't hold make a difference. */
 static bool is_before(const LogHit *a, const LogHit *b, bool backward) {
     if (a->time_ns != b->time_ns) return backward != (a->time_ns < b->time_ns);
+    if (a->number != b->number) return a->number < b->number;
     if (a->unit != b->unit) return a->unit < b->unit;
     return a->position < b->position;
 }
@@ -152,6 +154,7 @@ static ErrCode begin_unit(void *what, const StreamUnit *unit, bool *skip, Error 
 
     (void)err;
     worker->unit = worker->shared->rank[unit - worker->shared->scan->set.units];
+    worker->number = unit->stream;
     worker->position = 0;
     worker->stream = worker->shared->scan->streams[unit->stream];
     *skip = is_beyond(worker->shared, worker->shared->backward ? unit->max_ns : unit->min_ns);
@@ -173,6 +176,7 @@ static bool is_wanted(void *what, int64_t time_ns, bool *stop) {
 static ErrCode take_entry(void *what, int64_t time_ns, const Row *row, bool *stop, Error *err) {
     LogWorker *worker = what;
     LogHit hit = {.time_ns = time_ns,
+                  .number = worker->number,
                   .unit = worker->unit,
                   .position = worker->position,
                   .line = row->line,

@@ -9,7 +9,8 @@
 /* An entry that may be in the answer. */
 typedef struct LogHit {
     int64_t time_ns;
-    uint32_t unit; /* in the order of reading */
+    uint32_t number; /* of its stream */
+    uint32_t unit;   /* in the order of reading */
     uint32_t position;
     Str line;
     LabelPairs stream;
@@ -42,6 +43,7 @@ typedef struct LogWorker {
     LogHit *hits; /* a heap with the worst on top once there are `limit` */
     size_t count;
     size_t capacity;
+    uint32_t number;
     uint32_t unit;
     uint32_t position;
     LabelPairs stream;

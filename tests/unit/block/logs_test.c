@@ -1,5 +1,6 @@
 /* Logs in blocks: what comes back is what was written, byte for byte, whole or in part. */
 #include "common/block/cache.h"
+#include "common/block/log_filter.h"
 #include "common/block/log_page.h"
 #include "tests/unit/block/logs_model.h"
 
@@ -406,7 +407,8 @@ static unsigned streams_with(Opened *o, Str value) {
         const SelectedStream *stream = &selection.streams[s];
         Str number = selection.pairs[stream->pairs[0]].value;
 
-        if (stream->page_count > 0) out |= 1u << (number.ptr[0] - '0');
+        for (uint32_t p = 0; p < stream->page_count; p++)
+            if (!stream->pages[p].lacks) out |= 1u << (number.ptr[0] - '0');
     }
     return out;
 }
@@ -462,6 +464,47 @@ static void ids_in_metadata_and_labels_choose_pages(void **state) {
     close_object(&o);
     buf_done(&object);
     arena_free(arena);
+}
+
+static void escapes_that_spell_an_id_are_known(void **state) {
+    static const char *const spells[] = {
+        "\\u0030", "\\u0039", "\\u0041",   "\\u0066",
+        "\\u002d", "\\u002D", "\\\\u0037", "{\"a\":\"x\\n\\u003c\\u00\\u0061\"}"};
+    static const char *const others[] = {"",        "\\",      "\\u003",   "\\u002e", "\\u003a",
+                                         "\\u0047", "\\u0067", "\\U0037",  "\\u0137", "\\u1037",
+                                         "u0037",   "\\u00g0", "\\u00\\u", "\\n0037"};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(spells); i++)
+        if (!log_spells_id(str_of(spells[i]))) fail_msg("%s", spells[i]);
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        if (log_spells_id(str_of(others[i]))) fail_msg("%s", others[i]);
+}
+
+static void bits_of_pages_come_back_or_are_corrupt(void **state) {
+    LogLiteralBuilder b = {0};
+    LogLiteral literal;
+    Error err;
+    Buf out;
+
+    (void)state;
+    buf_init(&b.bits, 0);
+    buf_init(&out, 0);
+    for (unsigned i = 0; i < 203; i++) assert_true(log_literal_add(&b, i % 3 == 0));
+    log_literal_build(&b, &out);
+    assert_ok(log_literal_decode(buf_str(&out), &literal, &err), &err);
+    assert_int_equal(literal.page_count, 203);
+    for (unsigned i = 0; i < 203; i++) assert_int_equal(log_literal_has(&literal, i), i % 3 == 0);
+    assert_false(log_literal_has(&literal, 203));
+    for (size_t n = 0; n < out.len; n++)
+        assert_int_equal(log_literal_decode((Str){out.ptr, n}, &literal, &err), ERR_CORRUPT);
+    buf_append_byte(&out, 0);
+    assert_int_equal(log_literal_decode(buf_str(&out), &literal, &err), ERR_CORRUPT);
+    assert_int_equal(
+        log_literal_decode(STR("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), &literal, &err),
+        ERR_CORRUPT);
+    buf_done(&out);
+    buf_done(&b.bits);
 }
 
 static void patterns_are_templates_with_counts(void **state) {
@@ -587,6 +630,8 @@ int main(void) {
         cmocka_unit_test(a_heads_page_is_put_in_order_of_time),
         cmocka_unit_test(no_filter_loses_a_line_that_holds_the_needle),
         cmocka_unit_test(ids_in_metadata_and_labels_choose_pages),
+        cmocka_unit_test(escapes_that_spell_an_id_are_known),
+        cmocka_unit_test(bits_of_pages_come_back_or_are_corrupt),
         cmocka_unit_test(an_id_that_is_nowhere_needs_no_page),
         cmocka_unit_test(patterns_are_templates_with_counts),
         cmocka_unit_test(a_page_cut_or_changed_anywhere_is_survived),

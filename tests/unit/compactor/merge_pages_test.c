@@ -481,7 +481,7 @@ static void ids_are_found_in_pages_that_were_passed_on(void **state) {
     CLEANUP(arena_free) Arena *open = arena_new(0, NULL);
     const Block *block;
     ManifestEntry merged;
-    size_t found = 0, wrong = 0;
+    size_t found = 0, wrong = 0, read = 0;
     BlockStats stats = {0};
     bool empty;
     Error err;
@@ -506,9 +506,19 @@ static void ids_are_found_in_pages_that_were_passed_on(void **state) {
             found += selection.stream_count > 0;
         else
             wrong += selection.stream_count > 0;
+        /* That no escape hides one was passed on as well. */
+        LogValue value = {.any = &id, .count = 1, .escapes = true};
+        LogFilter of_values = {.values = &value, .value_count = 1};
+
+        select.filter = &of_values;
+        assert_ok(block_logs_select(block, &select, arena, &stats, &selection, &err), &err);
+        for (size_t s = 0; s < selection.stream_count; s++)
+            for (uint32_t p = 0; p < selection.streams[s].page_count; p++)
+                read += !selection.streams[s].pages[p].lacks;
     }
     assert_int_equal(found, 100);
     assert_true(wrong < 30);
+    assert_in_range(read, 100, 300);
 }
 
 int main(void) {
