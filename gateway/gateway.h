@@ -7,10 +7,11 @@
  *
  * Loki push, protobuf and JSON: POST /loki/api/v1/push, /api/prom/push, both also under /logs.
  *
- * OTLP over HTTP, protobuf and JSON: POST /v1/metrics, /v1/logs, both also under /otlp;
- * /api/v1/otlp/v1/metrics and /prometheus/api/v1/otlp/v1/metrics; /logs/otlp/v1/logs.
- * OTLP over gRPC: opentelemetry.proto.collector.metrics.v1.MetricsService/Export and
- * logs.v1.LogsService/Export; and grpc.health.v1.Health/Check.
+ * OTLP over HTTP, protobuf and JSON: POST /v1/metrics, /v1/logs, /v1/traces, all also under /otlp;
+ * /api/v1/otlp/v1/metrics and /prometheus/api/v1/otlp/v1/metrics; /logs/otlp/v1/logs;
+ * /tempo/otlp/v1/traces.
+ * OTLP over gRPC: opentelemetry.proto.collector.metrics.v1.MetricsService/Export,
+ * logs.v1.LogsService/Export and trace.v1.TraceService/Export; and grpc.health.v1.Health/Check.
  *
  * Handlers run on the server's loops. Bodies that are larger than `inline_bytes_max` as sent are
  * decoded on `pool`, so that one of them doesn't hold up a loop's other connections.
@@ -43,6 +44,7 @@ typedef struct GatewayOptions {
     Tenants *tenants;
     MetricsSink *metrics;
     LogsSink *logs;               /* NULL: logs are not taken in */
+    SpansSink *spans;             /* NULL: traces are not taken in */
     Pool *pool;                   /* NULL: everything is decoded on the loops */
     const Clock *clock;           /* NULL: clock_system() */
     Budget *bodies;               /* what bodies take once decompressed; NULL: not accounted */

@@ -34,6 +34,7 @@ static void handle_check(HttpRequest *request, void *context) {
         STR_INIT("grpc.health.v1.Health"),
         STR_INIT("opentelemetry.proto.collector.metrics.v1.MetricsService"),
         STR_INIT("opentelemetry.proto.collector.logs.v1.LogsService"),
+        STR_INIT("opentelemetry.proto.collector.trace.v1.TraceService"),
     };
     Str service;
     Error err;

@@ -12,7 +12,12 @@ typedef enum RpcCode {
     RPC_UNAVAILABLE = 14,
 } RpcCode;
 
-void otlp_answer_done(bool json, bool logs, uint64_t rejected, Str why, Buf *out) {
+void otlp_answer_done(bool json, OtlpRequest kind, uint64_t rejected, Str why, Buf *out) {
+    static const char *const names[] = {
+        [OTLP_METRICS_REQUEST] = "rejectedDataPoints",
+        [OTLP_LOGS_REQUEST] = "rejectedLogRecords",
+        [OTLP_TRACES_REQUEST] = "rejectedSpans",
+    };
     size_t start;
 
     if (rejected == 0 && why.len == 0) {
@@ -21,8 +26,9 @@ void otlp_answer_done(bool json, bool logs, uint64_t rejected, Str why, Buf *out
     }
     if (json) {
         /* 64-bit numbers are texts in protobuf's JSON. */
-        buf_printf(out, "{\"partialSuccess\":{\"%s\":\"%" PRIu64 "\",\"errorMessage\":",
-                   logs ? "rejectedLogRecords" : "rejectedDataPoints", rejected);
+        buf_printf(out,
+                   "{\"partialSuccess\":{\"%s\":\"%" PRIu64 "\",\"errorMessage\":", names[kind],
+                   rejected);
         json_append_string(out, why);
         buf_append_str(out, STR("}}"));
         return;

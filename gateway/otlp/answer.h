@@ -8,9 +8,10 @@
  */
 #include "common/base/buf.h"
 #include "common/base/error.h"
+#include "gateway/otlp/json.h"
 
-/* ExportMetricsServiceResponse and ExportLogsServiceResponse: 200. `rejected` 0 with an empty
- * `why`: everything was taken. */
-void otlp_answer_done(bool json, bool logs, uint64_t rejected, Str why, Buf *out);
+/* ExportMetricsServiceResponse and the like: 200. `rejected` 0 with an empty `why`: everything was
+ * taken. */
+void otlp_answer_done(bool json, OtlpRequest kind, uint64_t rejected, Str why, Buf *out);
 /* google.rpc.Status, with the HTTP status that goes with it. */
 int otlp_answer_error(bool json, const Error *err, Buf *out);

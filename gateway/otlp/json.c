@@ -184,6 +184,50 @@ MESSAGE(resource_logs);
 static const Field logs_request_fields[] = {PART("resourceLogs", 1, resource_logs)};
 MESSAGE(logs_request);
 
+static const Field event_fields[] = {FIELD("timeUnixNano", 1, FIXED64), FIELD("name", 2, STRING),
+                                     PART("attributes", 3, key_value),
+                                     FIELD("droppedAttributesCount", 4, VARINT)};
+MESSAGE(event);
+static const Field link_fields[] = {
+    FIELD("traceId", 1, HEX),
+    FIELD("spanId", 2, HEX),
+    FIELD("traceState", 3, STRING),
+    PART("attributes", 4, key_value),
+    FIELD("droppedAttributesCount", 5, VARINT),
+    FIELD("flags", 6, FIXED32),
+};
+MESSAGE(link);
+static const Field status_fields[] = {FIELD("message", 2, STRING), FIELD("code", 3, VARINT)};
+MESSAGE(status);
+static const Field span_fields[] = {
+    FIELD("traceId", 1, HEX),
+    FIELD("spanId", 2, HEX),
+    FIELD("traceState", 3, STRING),
+    FIELD("parentSpanId", 4, HEX),
+    FIELD("name", 5, STRING),
+    FIELD("kind", 6, VARINT),
+    FIELD("startTimeUnixNano", 7, FIXED64),
+    FIELD("endTimeUnixNano", 8, FIXED64),
+    PART("attributes", 9, key_value),
+    FIELD("droppedAttributesCount", 10, VARINT),
+    PART("events", 11, event),
+    FIELD("droppedEventsCount", 12, VARINT),
+    PART("links", 13, link),
+    FIELD("droppedLinksCount", 14, VARINT),
+    PART("status", 15, status),
+    FIELD("flags", 16, FIXED32),
+};
+MESSAGE(span);
+static const Field scope_spans_fields[] = {PART("scope", 1, scope), PART("spans", 2, span),
+                                           FIELD("schemaUrl", 3, STRING)};
+MESSAGE(scope_spans);
+static const Field resource_spans_fields[] = {PART("resource", 1, resource),
+                                              PART("scopeSpans", 2, scope_spans),
+                                              FIELD("schemaUrl", 3, STRING)};
+MESSAGE(resource_spans);
+static const Field traces_request_fields[] = {PART("resourceSpans", 1, resource_spans)};
+MESSAGE(traces_request);
+
 /* ---------- values ---------- */
 
 typedef struct Transcode {
@@ -379,14 +423,17 @@ static ErrCode put_message(Transcode *t, const Message *message, Error *err) {
 }
 
 ErrCode otlp_json_to_wire(OtlpRequest request, Str json, Arena *arena, Buf *out, Error *err) {
+    static const Message *const requests[] = {
+        [OTLP_METRICS_REQUEST] = &metrics_request_message,
+        [OTLP_LOGS_REQUEST] = &logs_request_message,
+        [OTLP_TRACES_REQUEST] = &traces_request_message,
+    };
     Transcode t = {.reader = json_reader(json, arena), .arena = arena, .out = out};
     JsonToken token = json_next(&t.reader);
 
     if (token == JSON_ERROR) return json_reader_error(&t.reader, err);
     if (token != JSON_OBJECT) return wrong(&t, STR("the body"), "an object", err);
-    TRY(put_message(
-        &t, request == OTLP_METRICS_REQUEST ? &metrics_request_message : &logs_request_message,
-        err));
+    TRY(put_message(&t, requests[request], err));
     if (json_next(&t.reader) != JSON_END) return json_reader_error(&t.reader, err);
     if (buf_failed(out))
         return error_set(err, ERR_LIMIT, "the request is too large once it is decoded");

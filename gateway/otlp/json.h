@@ -7,7 +7,11 @@
 #include "common/base/buf.h"
 #include "common/base/error.h"
 
-typedef enum OtlpRequest { OTLP_METRICS_REQUEST, OTLP_LOGS_REQUEST } OtlpRequest;
+typedef enum OtlpRequest {
+    OTLP_METRICS_REQUEST,
+    OTLP_LOGS_REQUEST,
+    OTLP_TRACES_REQUEST,
+} OtlpRequest;
 
 /* Appends to `out`, which bounds the size. `arena` holds texts with escapes while they are looked
  * at. ERR_INVALID says what is wrong and at which byte. ERR_LIMIT: too large, or out of memory. */

@@ -39,6 +39,7 @@ typedef struct Push {
     OtlpOutcome outcome;
     Rows rows;       /* of metrics */
     Streams streams; /* of logs */
+    Spans spans;     /* of traces */
 } Push;
 
 static void release_wire(void *what) {
@@ -90,6 +91,25 @@ static void respond_error(Push *push, const Error *err, uint64_t retry_after_ms)
     respond(push, status, &body);
 }
 
+static void report(Push *push, const AppendResult *result) {
+    switch (push->kind) {
+    case OTLP_METRICS_REQUEST:
+        push->rows.rejects.by_reason[REJECT_CONFLICT] += result->conflicts;
+        push->rows.rejects.by_reason[REJECT_SERIES_LIMIT] += result->over_limit;
+        rejects_report(&push->rows.rejects, push->tenant, result->samples + result->histograms);
+        break;
+    case OTLP_LOGS_REQUEST:
+        push->streams.rejects.by_reason[LOG_REJECT_STREAM_LIMIT] += result->over_limit;
+        log_rejects_report(&push->streams.rejects, push->tenant, result->entries,
+                           result->code == ERR_OK ? push->streams.batch.bytes : 0);
+        break;
+    case OTLP_TRACES_REQUEST:
+        push->spans.rejects.by_reason[SPAN_REJECT_TRACE_LIMIT] += result->over_limit;
+        span_rejects_report(&push->spans.rejects, push->tenant, result->spans,
+                            result->code == ERR_OK ? push->spans.batch.bytes : 0);
+    }
+}
+
 /* Ends the request where its data was stored, or where there was none to store. */
 static void finish(Push *push, const AppendResult *result) {
     Buf body;
@@ -97,15 +117,7 @@ static void finish(Push *push, const AppendResult *result) {
     Str why = str_of(push->outcome.rejected > 0 ? push->outcome.first.text : result->first.text);
     Error err = result->first;
 
-    if (push->kind == OTLP_METRICS_REQUEST) {
-        push->rows.rejects.by_reason[REJECT_CONFLICT] += result->conflicts;
-        push->rows.rejects.by_reason[REJECT_SERIES_LIMIT] += result->over_limit;
-        rejects_report(&push->rows.rejects, push->tenant, result->samples + result->histograms);
-    } else {
-        push->streams.rejects.by_reason[LOG_REJECT_STREAM_LIMIT] += result->over_limit;
-        log_rejects_report(&push->streams.rejects, push->tenant, result->entries,
-                           result->code == ERR_OK ? push->streams.batch.bytes : 0);
-    }
+    report(push, result);
     if (result->code != ERR_OK) {
         /* Memory is a matter of time here, unlike a request that is too large in itself. */
         err.code = result->code == ERR_LIMIT ? ERR_UNAVAILABLE : result->code;
@@ -114,8 +126,7 @@ static void finish(Push *push, const AppendResult *result) {
         return;
     }
     buf_init(&body, 0);
-    otlp_answer_done(push->json, push->kind == OTLP_LOGS_REQUEST, rejected,
-                     rejected > 0 ? why : STR(""), &body);
+    otlp_answer_done(push->json, push->kind, rejected, rejected > 0 ? why : STR(""), &body);
     respond(push, 200, &body);
 }
 
@@ -169,18 +180,41 @@ static ErrCode inflate(Push *push, Str *out, Error *err) {
 
 static ErrCode decode(Push *push, Str body, Error *err) {
     const OtlpSettings *settings = &push->gateway->otlp;
-    ErrCode code = push->kind == OTLP_METRICS_REQUEST
-                       ? otlp_decode_metrics(&push->rows, settings, body, &push->outcome, err)
-                       : otlp_decode_logs(&push->streams, settings, push->now_ms * 1000000, body,
-                                          &push->outcome, err);
+    ErrCode code;
 
+    switch (push->kind) {
+    case OTLP_METRICS_REQUEST:
+        code = otlp_decode_metrics(&push->rows, settings, body, &push->outcome, err);
+        break;
+    case OTLP_LOGS_REQUEST:
+        code = otlp_decode_logs(&push->streams, settings, push->now_ms * 1000000, body,
+                                &push->outcome, err);
+        break;
+    default:
+        code = otlp_decode_traces(&push->spans, body, &push->outcome, err);
+    }
     return code == ERR_LIMIT ? inflate_no_memory(err) : code;
 }
 
 static uint64_t items(const Push *push) {
-    return push->kind == OTLP_METRICS_REQUEST
-               ? push->rows.batch.sample_count + push->rows.batch.histogram_count
-               : push->streams.batch.entry_count;
+    switch (push->kind) {
+    case OTLP_METRICS_REQUEST:
+        return push->rows.batch.sample_count + push->rows.batch.histogram_count;
+    case OTLP_LOGS_REQUEST:
+        return push->streams.batch.entry_count;
+    default:
+        return push->spans.batch.item_count;
+    }
+}
+
+/* The tenant's rate doesn't allow for it. */
+static void report_rate(Push *push) {
+    static const AppendResult nothing;
+
+    push->rows.rejects.by_reason[REJECT_RATE_LIMITED] += items(push);
+    push->streams.rejects.by_reason[LOG_REJECT_RATE_LIMITED] += items(push);
+    push->spans.rejects.by_reason[SPAN_REJECT_RATE_LIMITED] += items(push);
+    report(push, &nothing);
 }
 
 static ErrCode take(Push *push, uint64_t *retry_after_ms, Error *err) {
@@ -192,21 +226,28 @@ static ErrCode take(Push *push, uint64_t *retry_after_ms, Error *err) {
     TRY(decode(push, body, err));
     code = tenants_take(gateway->options.tenants, push->tenant, items(push),
                         clock_monotonic_ns(gateway->options.clock), retry_after_ms, err);
-    if (code == ERR_OK) return ERR_OK;
-    if (push->kind == OTLP_METRICS_REQUEST) {
-        push->rows.rejects.by_reason[REJECT_RATE_LIMITED] += items(push);
-        rejects_report(&push->rows.rejects, push->tenant, 0);
-    } else {
-        push->streams.rejects.by_reason[LOG_REJECT_RATE_LIMITED] += items(push);
-        log_rejects_report(&push->streams.rejects, push->tenant, 0, 0);
-    }
+    if (code != ERR_OK) report_rate(push);
     return code;
+}
+
+static void submit(Push *push) {
+    const GatewayOptions *options = &push->gateway->options;
+
+    switch (push->kind) {
+    case OTLP_METRICS_REQUEST:
+        options->metrics->append(options->metrics, &push->rows.batch, stored, push);
+        break;
+    case OTLP_LOGS_REQUEST:
+        options->logs->append(options->logs, &push->streams.batch, stored, push);
+        break;
+    case OTLP_TRACES_REQUEST:
+        options->spans->append(options->spans, &push->spans.batch, stored, push);
+    }
 }
 
 static void run(void *what) {
     static const AppendResult nothing;
     Push *push = what;
-    const GatewayOptions *options = &push->gateway->options;
     uint64_t retry_after_ms = 0;
     Error err;
 
@@ -214,12 +255,10 @@ static void run(void *what) {
     if (take(push, &retry_after_ms, &err) != ERR_OK)
         respond_error(push, &err, retry_after_ms);
     else if (items(push) == 0 &&
-             (push->kind == OTLP_LOGS_REQUEST || push->rows.batch.metadata_count == 0))
+             (push->kind != OTLP_METRICS_REQUEST || push->rows.batch.metadata_count == 0))
         finish(push, &nothing);
-    else if (push->kind == OTLP_METRICS_REQUEST) /* maybe answered already when these return */
-        options->metrics->append(options->metrics, &push->rows.batch, stored, push);
     else
-        options->logs->append(options->logs, &push->streams.batch, stored, push);
+        submit(push); /* maybe answered already when it returns */
 }
 
 static void push_init(Push *push, uint64_t generation) {
@@ -239,6 +278,8 @@ static void push_init(Push *push, uint64_t generation) {
         };
 
         rows_init(&push->rows, &rows, arena);
+    } else if (push->kind == OTLP_TRACES_REQUEST) {
+        spans_init(&push->spans, push->tenant, options->spans->origin_seed, arena);
     } else {
         StreamsOptions streams = {
             .tenant = push->tenant,
@@ -309,53 +350,72 @@ static void handle_http(HttpRequest *request, Gateway *gateway, OtlpRequest kind
         handle(request, gateway, kind, false);
 }
 
-static void handle_metrics(HttpRequest *request, void *context) {
-    handle_http(request, context, OTLP_METRICS_REQUEST);
-}
+#define HANDLER(name, kind)                                                                        \
+    static void handle_##name(HttpRequest *request, void *context) {                               \
+        handle_http(request, context, kind);                                                       \
+    }                                                                                              \
+    static void handle_##name##_call(HttpRequest *request, void *context) {                        \
+        handle(request, context, kind, true);                                                      \
+    }
+HANDLER(metrics, OTLP_METRICS_REQUEST)
+HANDLER(logs, OTLP_LOGS_REQUEST)
+HANDLER(traces, OTLP_TRACES_REQUEST)
 
-static void handle_logs(HttpRequest *request, void *context) {
-    handle_http(request, context, OTLP_LOGS_REQUEST);
-}
-
-static void handle_metrics_call(HttpRequest *request, void *context) {
-    handle(request, context, OTLP_METRICS_REQUEST, true);
-}
-
-static void handle_logs_call(HttpRequest *request, void *context) {
-    handle(request, context, OTLP_LOGS_REQUEST, true);
+/* Whether there is somewhere to put it. */
+static bool taken(const Gateway *gateway, OtlpRequest kind) {
+    return kind == OTLP_METRICS_REQUEST || (kind == OTLP_LOGS_REQUEST && gateway->options.logs) ||
+           (kind == OTLP_TRACES_REQUEST && gateway->options.spans);
 }
 
 void otlp_register_grpc(Gateway *gateway, HttpServer *server) {
-    size_t body_max = gateway->options.wire_bytes_max;
+    static const struct {
+        const char *path;
+        OtlpRequest kind;
+        void (*handle)(HttpRequest *request, void *context);
+    } calls[] = {
+        {"/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", OTLP_METRICS_REQUEST,
+         handle_metrics_call},
+        {"/opentelemetry.proto.collector.logs.v1.LogsService/Export", OTLP_LOGS_REQUEST,
+         handle_logs_call},
+        {"/opentelemetry.proto.collector.trace.v1.TraceService/Export", OTLP_TRACES_REQUEST,
+         handle_traces_call},
+    };
 
-    grpc_route(server, "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
-               handle_metrics_call, gateway, body_max);
-    if (gateway->options.logs != NULL)
-        grpc_route(server, "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
-                   handle_logs_call, gateway, body_max);
+    for (size_t i = 0; i < ARRAY_LEN(calls); i++)
+        if (taken(gateway, calls[i].kind))
+            grpc_route(server, calls[i].path, calls[i].handle, gateway,
+                       gateway->options.wire_bytes_max);
 }
 
 void otlp_register(Gateway *gateway, HttpServer *server) {
     static const struct {
         const char *path;
-        bool logs;
+        OtlpRequest kind;
     } routes[] = {
-        {"/v1/metrics", false},
-        {"/otlp/v1/metrics", false},
-        {"/api/v1/otlp/v1/metrics", false},
-        {"/prometheus/api/v1/otlp/v1/metrics", false},
-        {"/v1/logs", true},
-        {"/otlp/v1/logs", true},
-        {"/logs/otlp/v1/logs", true},
+        {"/v1/metrics", OTLP_METRICS_REQUEST},
+        {"/otlp/v1/metrics", OTLP_METRICS_REQUEST},
+        {"/api/v1/otlp/v1/metrics", OTLP_METRICS_REQUEST},
+        {"/prometheus/api/v1/otlp/v1/metrics", OTLP_METRICS_REQUEST},
+        {"/v1/logs", OTLP_LOGS_REQUEST},
+        {"/otlp/v1/logs", OTLP_LOGS_REQUEST},
+        {"/logs/otlp/v1/logs", OTLP_LOGS_REQUEST},
+        {"/v1/traces", OTLP_TRACES_REQUEST},
+        {"/otlp/v1/traces", OTLP_TRACES_REQUEST},
+        {"/tempo/otlp/v1/traces", OTLP_TRACES_REQUEST},
+    };
+    static void (*const handlers[])(HttpRequest * request, void *context) = {
+        [OTLP_METRICS_REQUEST] = handle_metrics,
+        [OTLP_LOGS_REQUEST] = handle_logs,
+        [OTLP_TRACES_REQUEST] = handle_traces,
     };
 
     for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
         HttpRoute route = {.methods = HTTP_POST_ | HTTP_OPTIONS_,
                            .path = routes[i].path,
-                           .handle = routes[i].logs ? handle_logs : handle_metrics,
+                           .handle = handlers[routes[i].kind],
                            .context = gateway,
                            .body_bytes_max = gateway->options.wire_bytes_max};
 
-        if (!routes[i].logs || gateway->options.logs != NULL) http_server_route(server, &route);
+        if (taken(gateway, routes[i].kind)) http_server_route(server, &route);
     }
 }

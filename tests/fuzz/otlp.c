@@ -1,9 +1,10 @@
 /*
- * otlp.c: any bytes as OTLP's export requests, metrics and logs, protobuf and JSON: what comes out
+ * otlp.c: any bytes as OTLP's export requests, of all signals, protobuf and JSON: what comes out
  * are batches whose parts lie within their arrays, with canonical labels, or an error.
  */
 #include "tests/fuzz/fuzz.h"
 
+#include "common/batch/span_wire.h"
 #include "gateway/otlp/decode.h"
 #include "gateway/otlp/json.h"
 
@@ -33,7 +34,19 @@ static const char *const seeds[] = {
     "\"x\\u00e9\"},\"spanId\":\"0102030405060708\",\"flags\":1,\"attributes\":[{\"key\":\"m\","
     "\"value\":{"
     "\"kvlistValue\":{\"values\":[{\"key\":\"n\",\"value\":{\"stringValue\":\"v\"}}]}}}]}]}]}]}",
+    "{\"resourceSpans\":[{\"resource\":{\"attributes\":[{\"key\":\"service.name\",\"value\":{"
+    "\"stringValue\":\"s\"}}]},\"scopeSpans\":[{\"scope\":{\"name\":\"l\"},\"spans\":[{"
+    "\"traceId\":\"0102030405060708090a0b0c0d0e0f10\",\"spanId\":\"0102030405060708\",\"kind\":2,"
+    "\"startTimeUnixNano\":\"5\",\"endTimeUnixNano\":7,\"name\":\"n\",\"attributes\":[{\"key\":"
+    "\"i\",\"value\":{\"intValue\":\"-3\"}}],\"events\":[{\"timeUnixNano\":6,\"name\":\"e\"}],"
+    "\"links\":[{\"traceId\":\"0102030405060708090a0b0c0d0e0f10\",\"spanId\":"
+    "\"0102030405060708\"}],\"status\":{\"code\":2}}]}]}]}",
 };
+
+/* Which request a seed is. */
+static OtlpRequest kind_of(unsigned n) {
+    return n == 3 ? OTLP_TRACES_REQUEST : n == 2 ? OTLP_LOGS_REQUEST : OTLP_METRICS_REQUEST;
+}
 
 /* Every seed as JSON, then as protobuf. */
 bool fuzz_seed(unsigned n, Buf *out) {
@@ -46,8 +59,8 @@ bool fuzz_seed(unsigned n, Buf *out) {
         return true;
     }
     Arena *arena = arena_new(0, NULL);
-    ErrCode code = otlp_json_to_wire(n - count == 2 ? OTLP_LOGS_REQUEST : OTLP_METRICS_REQUEST,
-                                     str_of(seeds[n - count]), arena, out, &err);
+    ErrCode code =
+        otlp_json_to_wire(kind_of(n - count), str_of(seeds[n - count]), arena, out, &err);
 
     assert(code == ERR_OK);
     arena_free(arena);
@@ -108,6 +121,34 @@ static void run_logs(Str body, const OtlpSettings *settings, const TenantLimits 
     arena_free(arena);
 }
 
+static void run_traces(Str body) {
+    Arena *arena = arena_new(MIB(64), NULL);
+    Spans spans;
+    OtlpOutcome outcome;
+    Error err;
+
+    spans_init(&spans, STR("t"), 7, arena);
+    if (otlp_decode_traces(&spans, body, &outcome, &err) == ERR_OK) {
+        const SpansBatch *batch = &spans.batch;
+
+        assert(outcome.points == outcome.rejected + batch->item_count);
+        for (size_t i = 0; i < batch->item_count; i++) {
+            Span span;
+            ErrCode code = span_decode(batch->items[i].span, NULL, arena, &span, &err);
+
+            assert(code == ERR_OK || code == ERR_LIMIT);
+            assert(batch->items[i].origin < batch->origin_count);
+        }
+        for (size_t i = 0; i < batch->origin_count; i++) {
+            SpanOrigin origin;
+            ErrCode code = origin_decode(batch->origins[i].bytes, arena, &origin, &err);
+
+            assert(code == ERR_OK || code == ERR_LIMIT);
+        }
+    }
+    arena_free(arena);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const Str promoted[] = {STR_INIT("*")}, labels[] = {STR_INIT("service.name")};
     Str body = {(const char *)data, size};
@@ -128,17 +169,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
         run_metrics(body, &settings, &limits);
         run_logs(body, &settings, &limits);
-        for (int logs = 0; logs < 2; logs++) {
+        for (int kind = 0; kind <= OTLP_TRACES_REQUEST; kind++) {
             Arena *arena = arena_new(MIB(64), NULL);
             Buf wire;
 
             buf_init(&wire, MIB(16));
-            if (otlp_json_to_wire(logs ? OTLP_LOGS_REQUEST : OTLP_METRICS_REQUEST, body, arena,
-                                  &wire, NULL) == ERR_OK)
-                (logs ? run_logs : run_metrics)(buf_str(&wire), &settings, &limits);
+            if (otlp_json_to_wire(kind, body, arena, &wire, NULL) == ERR_OK) {
+                if (kind == OTLP_METRICS_REQUEST)
+                    run_metrics(buf_str(&wire), &settings, &limits);
+                else if (kind == OTLP_LOGS_REQUEST)
+                    run_logs(buf_str(&wire), &settings, &limits);
+                else
+                    run_traces(buf_str(&wire));
+            }
             buf_done(&wire);
             arena_free(arena);
         }
     }
+    run_traces(body);
     return 0;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/batch/span_wire.h"
 #include "gateway/otlp/answer.h"
 #include "gateway/otlp/decode.h"
 #include "gateway/otlp/json.h"
@@ -225,6 +226,75 @@ static void a_record_is_an_entry_of_its_resources_stream(void **state) {
     assert_int_equal(batch->entries[0].time_ns, INT64_C(1799999999000000000));
 }
 
+#define TRACE "\"traceId\":\"0102030405060708090a0b0c0d0e0f10\""
+
+static void spans_are_kept_as_they_are_sent(void **state) {
+    World *world = *state;
+    Spans spans;
+    SpansBatch *batch = &spans.batch;
+    Span span;
+    Str wire = wire_of(
+        world, OTLP_TRACES_REQUEST,
+        "{\"resourceSpans\":[{\"resource\":{\"attributes\":[{\"key\":\"service.name\",\"value\":{"
+        "\"stringValue\":\"shop\"}}]},\"schemaUrl\":\"u\",\"scopeSpans\":[{\"scope\":{\"name\":"
+        "\"lib\"},\"spans\":[{" TRACE
+        ",\"spanId\":\"00000000000000A1\",\"parentSpanId\":\"\",\"name\":\"n\",\"kind\":2,"
+        "\"startTimeUnixNano\":\"5\",\"endTimeUnixNano\":7,\"status\":{\"code\":2,\"message\":"
+        "\"m\"},\"attributes\":[{\"key\":\"i\",\"value\":{\"intValue\":\"-3\"}}],\"events\":[{"
+        "\"timeUnixNano\":6,\"name\":\"e\"}],\"links\":[{" TRACE
+        ",\"spanId\":\"00000000000000a2\"}]},{" TRACE
+        ",\"spanId\":\"00000000000000a3\",\"startTimeUnixNano\":9}]},{\"spans\":[]},{\"spans\":[{"
+        "\"spanId\":\"00000000000000a4\"},{" TRACE ",\"spanId\":\"00000000000000a5\"}]}]}]}");
+
+    spans_init(&spans, STR("t"), 7, world->arena);
+    assert_ok(otlp_decode_traces(&spans, wire, &world->outcome, &world->err), &world->err);
+    assert_int_equal(world->outcome.points, 4);
+    assert_int_equal(world->outcome.rejected, 1);
+    assert_str(str_of(world->outcome.first.text), "trace_id has 0 bytes; it must have 16");
+    assert_int_equal(spans.rejects.by_reason[SPAN_REJECT_INVALID], 1);
+    assert_int_equal(batch->item_count, 3);
+    assert_int_equal(batch->origin_count, 2); /* a scope without spans is nothing */
+    assert_int_equal(batch->items[1].origin, 0);
+    assert_int_equal(batch->items[2].origin, 1);
+    assert_int_equal(batch->items[0].start_ns, 5);
+    assert_int_equal(batch->items[0].end_ns, 7);
+    assert_int_equal(batch->items[1].end_ns, 9);
+    assert_ok(span_decode(batch->items[0].span, NULL, world->arena, &span, &world->err),
+              &world->err);
+    assert_int_equal(span.id, 0xa1);
+    assert_int_equal(span.parent, 0);
+    assert_int_equal(span.kind, 2);
+    assert_int_equal(span.status, SPAN_STATUS_ERROR);
+    assert_int_equal(span.attributes.items[0].integer, -3);
+    assert_str(span.events[0].name, "e");
+    assert_int_equal(span.links[0].span, 0xa2);
+    assert_int_equal(span.links[0].trace.bytes[15], 0x10);
+}
+
+/* Its spans are refused one by one, and the others stay. */
+static void a_resource_past_a_limit_takes_its_spans_with_it(void **state) {
+    static const char *const spans_json =
+        "\"scopeSpans\":[{\"spans\":[{" TRACE ",\"spanId\":\"00000000000000a1\"},{" TRACE
+        ",\"spanId\":\"00000000000000a2\"}]}]}";
+    World *world = *state;
+    Spans spans;
+    Str json = STR("");
+
+    for (int i = 0; i < 14; i++) /* 16,384 of them */
+        json = i == 0 ? STR("{},{}")
+                      : str_format(world->arena, STR_FMT "," STR_FMT, STR_ARG(json), STR_ARG(json));
+    json = str_format(world->arena,
+                      "{\"resourceSpans\":[{\"resource\":{\"attributes\":[" STR_FMT "]},%s,{%s]}",
+                      STR_ARG(json), spans_json, spans_json);
+    spans_init(&spans, STR("t"), 7, world->arena);
+    assert_ok(otlp_decode_traces(&spans, wire_of(world, OTLP_TRACES_REQUEST, json.ptr),
+                                 &world->outcome, &world->err),
+              &world->err);
+    assert_int_equal(world->outcome.rejected, 2);
+    assert_non_null(strstr(world->outcome.first.text, "8192 attributes"));
+    assert_int_equal(spans.batch.item_count, 2);
+}
+
 static const char metrics_json[] =
     "{\"resourceMetrics\":[{\"resource\":{\"attributes\":[{\"key\":\"service.name\",\"value\":{"
     "\"stringValue\":\"s\"}},{\"key\":\"host\",\"value\":{\"stringValue\":\"h\"}}]},"
@@ -340,15 +410,15 @@ static void answers_come_in_the_senders_encoding(void **state) {
     World *world = *state;
     Error err;
 
-    otlp_answer_done(true, false, 0, STR(""), &world->wire);
+    otlp_answer_done(true, OTLP_METRICS_REQUEST, 0, STR(""), &world->wire);
     assert_str(buf_str(&world->wire), "{}");
     buf_clear(&world->wire);
-    otlp_answer_done(true, true, 2, STR("a \"b\""), &world->wire);
+    otlp_answer_done(true, OTLP_LOGS_REQUEST, 2, STR("a \"b\""), &world->wire);
     assert_str(
         buf_str(&world->wire),
         "{\"partialSuccess\":{\"rejectedLogRecords\":\"2\",\"errorMessage\":\"a \\\"b\\\"\"}}");
     buf_clear(&world->wire);
-    otlp_answer_done(false, false, 2, STR("a"), &world->wire);
+    otlp_answer_done(false, OTLP_TRACES_REQUEST, 2, STR("a"), &world->wire);
     assert_true(str_equal(buf_str(&world->wire), STR("\x0a\x05\x08\x02\x12\x01"
                                                      "a")));
     buf_clear(&world->wire);
@@ -368,6 +438,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(labels_are_named_for_who_reads_them, setup, teardown),
         cmocka_unit_test_setup_teardown(values_become_text, setup, teardown),
         cmocka_unit_test_setup_teardown(a_record_is_an_entry_of_its_resources_stream, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(spans_are_kept_as_they_are_sent, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_resource_past_a_limit_takes_its_spans_with_it, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(points_become_rows, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_cut_off_is_refused_or_whole, setup, teardown),
