@@ -14,9 +14,12 @@
 
 enum {
     SPAN_PAGE_CODEC = 1,
-    SPAN_PAGE_ROWS = 8 << 10,      /* of a full page; a trace may make it more */
-    SPAN_PAGE_ROWS_MAX = 1 << 18,  /* nothing more is written, or believed */
-    SPAN_PAGE_BYTES_MAX = 30 << 20 /* likewise; less than the container's PAGE_RAW_MAX */
+    SPAN_PAGE_ROWS = 8 << 10,       /* of a full page; a trace may make it more */
+    SPAN_PAGE_ROWS_MAX = 1 << 18,   /* nothing more is written, or believed */
+    SPAN_PAGE_BYTES_MAX = 30 << 20, /* likewise; less than the container's PAGE_RAW_MAX */
+    SPAN_PAGE_EVENTS_MAX = 1 << 22, /* likewise; of links as well */
+    SPAN_ELEMENTS_MAX = 1 << 25,    /* likewise; of an attribute's arrays together */
+    SPAN_PART_RAW_MAX = 128 << 20,  /* likewise; of one part of a column */
 };
 
 /* Never renumber. */
@@ -38,6 +41,7 @@ typedef enum SpanColumnKind {
     SPAN_COLUMN_REST = 15,
     SPAN_COLUMN_IDS = 16,
     SPAN_COLUMN_PARENT_IDS = 17, /* of those whose parents aren't here */
+    SPAN_COLUMN_OWNERS = 18,     /* which spans, events or links have some attributes */
 } SpanColumnKind;
 
 /* ---------- writing ---------- */
@@ -58,6 +62,8 @@ MUST_USE ErrCode span_page_encode(SpanPageEncoder *encoder, const SpanTable *tab
 
 /* ---------- reading ---------- */
 
+#define SPAN_OWNERS_ALL UINT32_MAX
+
 typedef struct SpanColumn {
     uint8_t kind;    /* SpanColumnKind */
     uint8_t scope;   /* of an attribute; likewise below */
@@ -65,8 +71,11 @@ typedef struct SpanColumn {
     Str key;         /* in the directory's bytes */
     uint32_t offset; /* from the page's beginning: columns lie side by side, in this order */
     uint32_t stored;
-    uint32_t raw;
     uint32_t checksum;
+    /* Of owners: the attributes whose they are. */
+    const struct SpanColumn *const *users;
+    uint32_t user_count;
+    uint32_t owners; /* of an attribute: which column; SPAN_OWNERS_ALL: every span and so on */
     /* `stored` bytes; NULL: not fetched yet. Set by span_directory_attach(), or by whoever fetched
      * them. */
     const char *bytes;
@@ -90,6 +99,8 @@ MUST_USE ErrCode span_directory_decode(Str bytes, Arena *arena, SpanDirectory *o
 MUST_USE ErrCode span_directory_attach(SpanDirectory *directory, Str page, Error *err);
 /* Is this column decoded for `need`? Of these, `bytes` must be there. */
 bool span_column_needed(const SpanColumn *column, const SpanNeed *need);
+/* SpanColumns, with those that they are made of. */
+unsigned span_columns_with(unsigned columns);
 
 /* Puts what is needed and not there yet into the table: one of zeros (nothing is there but what is
  * needed, and traces) or one that the same page and arena have made before. Checks each column it
