@@ -63,14 +63,14 @@ Hash128 cache_name_hash(const BlockCache *cache, Str key) {
 static size_t slot_of(const BlockCache *cache, const CacheKey *key) {
     uint64_t hash = key->object.low ^
                     ((uint64_t)key->part << 32 | key->page) * 0x9e3779b97f4a7c15u ^
-                    (uint64_t)key->kind * 0xff51afd7ed558ccdu;
+                    ((uint64_t)key->stripe << 8 | key->kind) * 0xff51afd7ed558ccdu;
 
     return (hash ^ hash >> 29) & (cache->slot_count - 1);
 }
 
 static bool keys_equal(const CacheKey *a, const CacheKey *b) {
     return a->object.low == b->object.low && a->object.high == b->object.high &&
-           a->part == b->part && a->page == b->page && a->kind == b->kind;
+           a->part == b->part && a->page == b->page && a->stripe == b->stripe && a->kind == b->kind;
 }
 
 static CacheEntry *look_up(const BlockCache *cache, const CacheKey *key) {

@@ -18,6 +18,11 @@ typedef enum EntryKind {
     ENTRY_UUIDS,
     ENTRY_HEX,
     ENTRY_LITERAL,
+    ENTRY_SPAN_VALUES,
+    ENTRY_SPAN_DIRECTORIES,
+    ENTRY_SPAN_FILTER,
+    ENTRY_SPAN_IDS,
+    ENTRY_SPAN_STRIPE,
 } EntryKind;
 
 typedef struct CacheKey {
@@ -25,6 +30,7 @@ typedef struct CacheKey {
     uint32_t part;
     uint32_t page;
     EntryKind kind;
+    uint32_t stripe; /* ENTRY_SPAN_STRIPE: which of the page */
 } CacheKey;
 
 typedef struct CacheEntry CacheEntry;

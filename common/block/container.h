@@ -38,7 +38,13 @@ typedef enum SectionKind {
     SECTION_LOGS_PAGES = 10,     /* where each stream's pages are */
     SECTION_LOGS_UUIDS = 11,     /* filters: which pages may hold an id */
     SECTION_LOGS_HEX = 12,
-    SECTION_LOGS_LITERAL = 24, /* of which pages the filters know ids in escapes, too */
+    SECTION_LOGS_LITERAL = 24,       /* of which pages the filters know ids in escapes, too */
+    SECTION_TRACES_DATA = 13,        /* pages that the page index locates */
+    SECTION_TRACES_IDS = 14,         /* pages that the filter locates: which page a trace is in */
+    SECTION_TRACES_DIRECTORIES = 15, /* copies of those of large pages */
+    SECTION_TRACES_VALUES = 16,      /* which keys and values are in which pages */
+    SECTION_TRACES_PAGES = 17,       /* where pages are */
+    SECTION_TRACES_FILTER = 18,      /* which traces aren't here */
 } SectionKind;
 
 typedef struct Section {

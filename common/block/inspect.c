@@ -50,6 +50,18 @@ static const char *kind_name(uint8_t kind) {
         return "hex ids";
     case SECTION_LOGS_LITERAL:
         return "literal";
+    case SECTION_TRACES_DATA:
+        return "data";
+    case SECTION_TRACES_IDS:
+        return "ids";
+    case SECTION_TRACES_DIRECTORIES:
+        return "directories";
+    case SECTION_TRACES_VALUES:
+        return "values";
+    case SECTION_TRACES_PAGES:
+        return "pages";
+    case SECTION_TRACES_FILTER:
+        return "filter";
     }
     return "unknown";
 }
@@ -79,7 +91,7 @@ static ErrCode inspect_section(Inspection *in, const Section *section, Error *er
     if (check_pages(in, section, &pages, err) != ERR_OK)
         return error_wrap(err, "section %s at %llu", kind_name(section->kind),
                           (unsigned long long)section->offset);
-    buf_printf(in->out, "  %-10s codec %u, at %llu: %llu bytes of %llu, %zu pages\n",
+    buf_printf(in->out, "  %-11s codec %u, at %llu: %llu bytes of %llu, %zu pages\n",
                kind_name(section->kind), section->codec, (unsigned long long)section->offset,
                (unsigned long long)section->length, (unsigned long long)section->raw_length, pages);
     return ERR_OK;

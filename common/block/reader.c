@@ -9,8 +9,6 @@
 #include <string.h>
 
 enum {
-    GAP_BYTES_MAX = 64 << 10,
-    GET_BYTES_MAX = 8 << 20, /* pages of one GET */
     METRICS_CODEC_MAX = 1,
 };
 
@@ -35,19 +33,24 @@ typedef struct Opening {
     ObjectEnd end;
 } Opening;
 
-/* Is a whole index among the bytes before the footer? Then they save a GET. */
-static bool tail_is_useful(const Block *block, uint64_t tail_offset) {
+/* From where on the bytes before the footer save a GET: when a whole index is among them; of
+ * traces, whose index is read in parts, whole sections. UINT64_MAX: they don't. */
+static uint64_t useful_tail(const Block *block, uint64_t tail_offset) {
     const ContainerPart *last;
 
-    if (block->container.part_count == 0) return false;
+    if (block->container.part_count == 0) return UINT64_MAX;
     last = &block->container.parts[block->container.part_count - 1];
-    return last->section_count > 1 && last->sections[1].offset >= tail_offset;
+    if (last->section_count > 1 && last->sections[1].offset >= tail_offset) return tail_offset;
+    for (uint32_t i = 1; last->part.signal == SIGNAL_TRACES && i < last->section_count; i++) {
+        if (last->sections[i].offset >= tail_offset) return last->sections[i].offset;
+    }
+    return UINT64_MAX;
 }
 
 static ErrCode make_block(void *context, Arena *arena, void **payload, Error *err) {
     const Opening *o = context;
     const ObjectEnd *end = &o->end;
-    uint64_t tail_offset = end->size - end->bytes.len;
+    uint64_t tail_offset = end->size - end->bytes.len, useful;
     Block *block = ARENA_NEW(arena, Block);
     BlockPart *parts;
 
@@ -63,10 +66,11 @@ static ErrCode make_block(void *context, Arena *arena, void **payload, Error *er
     for (size_t i = 0; i < block->container.part_count; i++)
         parts[i] = block->container.parts[i].part;
     block->parts = parts;
-    if (tail_offset < end->tail.footer_offset && tail_is_useful(block, tail_offset)) {
-        block->tail =
-            str_dup(arena, str_slice(end->bytes, 0, end->tail.footer_offset - tail_offset));
-        block->tail_offset = tail_offset;
+    useful = useful_tail(block, tail_offset);
+    if (useful < end->tail.footer_offset) {
+        block->tail = str_dup(arena, str_slice(end->bytes, (size_t)(useful - tail_offset),
+                                               (size_t)(end->tail.footer_offset - useful)));
+        block->tail_offset = useful;
         if (block->tail.ptr == NULL) return error_set(err, ERR_LIMIT, "no memory to open a block");
     }
     *payload = block;
@@ -138,14 +142,8 @@ typedef struct ChunksPayload {
     uint64_t times_id;
 } ChunksPayload;
 
-typedef struct Decoding {
-    PartReader *reader;
-    const Section *section;
-    Str stored;
-} Decoding;
-
 static ErrCode make_dictionary(void *context, Arena *arena, void **payload, Error *err) {
-    const Decoding *d = context;
+    const PartDecoding *d = context;
     CLEANUP(arena_free) Arena *scratch = arena_new(0, arena_budget(d->reader->arena));
     Dictionary *dictionary = ARENA_NEW(arena, Dictionary);
     Str raw;
@@ -158,7 +156,7 @@ static ErrCode make_dictionary(void *context, Arena *arena, void **payload, Erro
 }
 
 static ErrCode make_series(void *context, Arena *arena, void **payload, Error *err) {
-    const Decoding *d = context;
+    const PartDecoding *d = context;
     SeriesIndex *series = ARENA_NEW(arena, SeriesIndex);
     Str raw;
 
@@ -170,7 +168,7 @@ static ErrCode make_series(void *context, Arena *arena, void **payload, Error *e
 
 static ErrCode make_chunks(void *context, Arena *arena, void **payload, Error *err) {
     static _Atomic uint64_t next_times_id = 1;
-    const Decoding *d = context;
+    const PartDecoding *d = context;
     CLEANUP(arena_free) Arena *scratch = arena_new(0, arena_budget(d->reader->arena));
     const Section *data = container_find_section(d->reader->part, SECTION_METRICS_DATA);
     ChunksPayload *chunks = ARENA_NEW(arena, ChunksPayload);
@@ -187,7 +185,7 @@ static ErrCode make_chunks(void *context, Arena *arena, void **payload, Error *e
 }
 
 static ErrCode make_logs(void *context, Arena *arena, void **payload, Error *err) {
-    const Decoding *d = context;
+    const PartDecoding *d = context;
     CLEANUP(arena_free) Arena *scratch = arena_new(0, arena_budget(d->reader->arena));
     const Section *data = container_find_section(d->reader->part, SECTION_LOGS_DATA);
     LogIndex *logs = ARENA_NEW(arena, LogIndex);
@@ -202,7 +200,7 @@ static ErrCode make_logs(void *context, Arena *arena, void **payload, Error *err
 }
 
 static ErrCode make_filters(void *context, Arena *arena, void **payload, Error *err) {
-    const Decoding *d = context;
+    const PartDecoding *d = context;
     LogFilters *filters = ARENA_NEW(arena, LogFilters);
     Str raw;
 
@@ -213,7 +211,7 @@ static ErrCode make_filters(void *context, Arena *arena, void **payload, Error *
 }
 
 static ErrCode make_literal(void *context, Arena *arena, void **payload, Error *err) {
-    const Decoding *d = context;
+    const PartDecoding *d = context;
     LogLiteral *literal = ARENA_NEW(arena, LogLiteral);
     Str raw;
 
@@ -243,6 +241,14 @@ static const IndexPiece PIECES[] = {
     {LOAD_UUIDS, SIGNAL_LOGS, SECTION_LOGS_UUIDS, ENTRY_UUIDS, make_filters, 1},
     {LOAD_HEX, SIGNAL_LOGS, SECTION_LOGS_HEX, ENTRY_HEX, make_filters, 1},
     {LOAD_LITERAL, SIGNAL_LOGS, SECTION_LOGS_LITERAL, ENTRY_LITERAL, make_literal, 1},
+    /* The list of pages first: the others are held against it. */
+    {LOAD_CHUNKS, SIGNAL_TRACES, SECTION_TRACES_PAGES, ENTRY_CHUNKS, span_make_index, 4},
+    {LOAD_SPAN_VALUES, SIGNAL_TRACES, SECTION_TRACES_VALUES, ENTRY_SPAN_VALUES, span_make_values,
+     4},
+    {LOAD_SPAN_DIRECTORIES, SIGNAL_TRACES, SECTION_TRACES_DIRECTORIES, ENTRY_SPAN_DIRECTORIES,
+     span_make_directories, 5},
+    {LOAD_SPAN_FILTER, SIGNAL_TRACES, SECTION_TRACES_FILTER, ENTRY_SPAN_FILTER, span_make_filter,
+     1},
 };
 
 static bool piece_wanted(const PartReader *reader, const IndexPiece *piece, unsigned what) {
@@ -252,8 +258,8 @@ static bool piece_wanted(const PartReader *reader, const IndexPiece *piece, unsi
            container_find_section(reader->part, piece->section) != NULL;
 }
 
-static CacheKey key_of(const PartReader *reader, EntryKind kind, uint32_t page) {
-    return (CacheKey){reader->block->id, reader->number, page, kind};
+CacheKey part_cache_key(const PartReader *reader, EntryKind kind, uint32_t page) {
+    return (CacheKey){.object = reader->block->id, reader->number, page, kind, 0};
 }
 
 static ErrCode keep(PartReader *reader, CacheEntry *entry, EntryKind kind, Error *err) {
@@ -268,6 +274,12 @@ static ErrCode keep(PartReader *reader, CacheEntry *entry, EntryKind kind, Error
     case ENTRY_CHUNKS: {
         const ChunksPayload *chunks = cache_payload(entry);
 
+        if (reader->part->part.signal == SIGNAL_TRACES) {
+            reader->spans = cache_payload(entry);
+            reader->pages = reader->spans->pages;
+            reader->page_count = reader->spans->page_count;
+            break;
+        }
         if (reader->part->part.signal == SIGNAL_LOGS) {
             reader->logs = cache_payload(entry);
             reader->pages = reader->logs->pages;
@@ -287,6 +299,15 @@ static ErrCode keep(PartReader *reader, CacheEntry *entry, EntryKind kind, Error
     case ENTRY_LITERAL:
         reader->literal = cache_payload(entry);
         break;
+    case ENTRY_SPAN_VALUES:
+        reader->span_values = cache_payload(entry);
+        break;
+    case ENTRY_SPAN_DIRECTORIES:
+        reader->span_directories = cache_payload(entry);
+        break;
+    case ENTRY_SPAN_FILTER:
+        reader->span_filter = cache_payload(entry);
+        break;
     default:
         assert(false);
     }
@@ -301,7 +322,7 @@ static ErrCode find_pieces(PartReader *reader, unsigned what, unsigned *missing,
     *end = 0;
     for (size_t i = 0; i < ARRAY_LEN(PIECES); i++) {
         const Section *section = container_find_section(reader->part, PIECES[i].section);
-        CacheKey key = key_of(reader, PIECES[i].entry, 0);
+        CacheKey key = part_cache_key(reader, PIECES[i].entry, 0);
         CacheEntry *entry;
 
         if (!piece_wanted(reader, &PIECES[i], what)) continue;
@@ -323,8 +344,8 @@ static ErrCode load_pieces(PartReader *reader, unsigned missing, uint64_t start,
                            Error *err) {
     for (size_t i = 0; i < ARRAY_LEN(PIECES); i++) {
         const Section *section = container_find_section(reader->part, PIECES[i].section);
-        CacheKey key = key_of(reader, PIECES[i].entry, 0);
-        Decoding decoding = {reader, section, {0}};
+        CacheKey key = part_cache_key(reader, PIECES[i].entry, 0);
+        PartDecoding decoding = {reader, section, {0}};
         CacheEntry *entry;
 
         if (!piece_wanted(reader, &PIECES[i], missing)) continue;
@@ -383,6 +404,18 @@ ErrCode part_load(PartReader *reader, unsigned what, Error *err) {
     return wrap(reader, load_index(reader, what, err), err);
 }
 
+ErrCode part_load_cached(PartReader *reader, unsigned what, Error *err) {
+    uint64_t start, end;
+    unsigned missing;
+
+    return wrap(reader, find_pieces(reader, what, &missing, &start, &end, err), err);
+}
+
+ErrCode part_get(PartReader *reader, uint64_t offset, uint64_t length, Arena *arena, Str *out,
+                 Error *err) {
+    return get(reader->block, offset, length, arena, reader->stats, out, err);
+}
+
 static ErrCode read_blob(PartReader *reader, const Section *section, Str *raw, Error *err) {
     CLEANUP(arena_free) Arena *scratch = arena_new(0, arena_budget(reader->arena));
     Str bytes;
@@ -427,7 +460,7 @@ static uint32_t find_run(const PartReader *reader, const bool *missing, uint32_t
     for (uint32_t i = first + 1; i < reader->page_count; i++) {
         const DataPage *page = &reader->pages[i];
 
-        if (page->offset - end > GAP_BYTES_MAX ||
+        if (page->offset - end > GET_GAP_BYTES_MAX ||
             page->offset + page->stored - start > GET_BYTES_MAX)
             break;
         if (!missing[i]) continue;
@@ -441,7 +474,7 @@ static uint32_t find_run(const PartReader *reader, const bool *missing, uint32_t
 static ErrCode make_and_pin(PartReader *reader, uint32_t number, Str stored, const char **page,
                             Error *err) {
     PageDecoding decoding = {&reader->pages[number], stored};
-    CacheKey key = key_of(reader, ENTRY_PAGE, number);
+    CacheKey key = part_cache_key(reader, ENTRY_PAGE, number);
     CacheEntry *entry;
 
     TRY(cache_make(reader->block->cache, &key, reader->block->name, reader->pages[number].raw,
@@ -474,7 +507,7 @@ static ErrCode load_pages(PartReader *reader, const bool *needed, const char **p
 
     if (missing == NULL) return error_set(err, ERR_LIMIT, "no memory to read");
     for (uint32_t i = 0; i < count; i++) {
-        CacheKey key = key_of(reader, ENTRY_PAGE, i);
+        CacheKey key = part_cache_key(reader, ENTRY_PAGE, i);
         CacheEntry *entry;
 
         if (!needed[i]) continue;
@@ -503,7 +536,7 @@ ErrCode part_load_pages(PartReader *reader, const bool *needed, const char **pag
 static ErrCode load_page(PartReader *reader, uint32_t number, const char **page, Error *err) {
     const DataPage *wanted = &reader->pages[number];
     CLEANUP(arena_free) Arena *scratch = NULL;
-    CacheKey key = key_of(reader, ENTRY_PAGE, number);
+    CacheKey key = part_cache_key(reader, ENTRY_PAGE, number);
     CacheEntry *entry = cache_find(reader->block->cache, &key);
     Str bytes;
 

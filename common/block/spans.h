@@ -269,24 +269,55 @@ MUST_USE ErrCode block_spans_tag_values(const Block *block, Str tenant, SpanIntr
 MUST_USE ErrCode span_pages_fetch(const SpansSelection *selection, const SpanPage *const *pages,
                                   size_t count, const SpanNeed *need, Arena *arena,
                                   BlockStats *stats, Error *err);
-/* `traces` of the table are always there. What it points to is the arena's, or is pinned by it.
- * From any thread, each with its own arena. ERR_CORRUPT; ERR_LIMIT: the arena. */
+/* `traces` of the table are always there. What it points to is the arena's, or is pinned by it or
+ * by the one that the page was fetched with, which must live as long. From any thread, each with
+ * its own arena. ERR_CORRUPT; ERR_LIMIT: the arena. */
 MUST_USE ErrCode span_page_read(const SpansSelection *selection, const SpanPage *page,
                                 const SpanNeed *need, Arena *arena, SpanTable *out, Error *err);
 /* More columns of a table that span_page_read() made, in the same arena. */
 MUST_USE ErrCode span_page_more(const SpansSelection *selection, const SpanPage *page,
                                 const SpanNeed *need, Arena *arena, SpanTable *table, Error *err);
 
+/* ---------- where traces are ---------- */
+
+/* Of a trace's id, 40 bits: two traces of a million may share one. */
+uint64_t span_trace_hash(const TraceId *trace);
+
+typedef struct SpanTracePlace {
+    uint64_t hash;
+    uint32_t page; /* of its part. A trace is in one, but for some that are larger than a page */
+} SpanTracePlace;
+
+/* All traces that a block has, by hash, then page: what tells which of them lie elsewhere as well.
+ * Two GETs at most, of 4 bytes a trace. */
+MUST_USE ErrCode block_spans_places(const Block *block, Str tenant, Arena *arena, BlockStats *stats,
+                                    SpanTracePlace **out, size_t *count, Error *err);
+
 /* ---------- merging ---------- */
 
-/* One pass over a tenant's pages in order; reads ahead in large GETs, bypasses the cache. */
+/* A tenant's pages in an object, for one pass over them: reads ahead in large GETs of
+ * `window_bytes`, bypasses the cache. */
 typedef struct SpanCursor SpanCursor;
-MUST_USE ErrCode span_cursor_open(Store *store, Str key, uint64_t size, Str tenant, Arena *arena,
-                                  SpanCursor **out, Error *err);
-/* The ids of all traces, sorted: what tells which lie in several objects. */
-MUST_USE ErrCode span_cursor_ids(SpanCursor *cursor, Arena *arena, TraceId **out, size_t *count,
-                                 Error *err);
-/* The next page, all columns, until the next call; *more false at the end. */
-MUST_USE ErrCode span_cursor_next(SpanCursor *cursor, const SpanTable **out, bool *more,
+MUST_USE ErrCode span_cursor_open(Store *store, Str key, uint64_t size, Str tenant,
+                                  size_t window_bytes, Arena *arena, SpanCursor **out, Error *err);
+enum { SPAN_WINDOW_BYTES = 4 << 20 }; /* where there is room for it */
+/* In order of min_ns; pages[i].page is what the calls below go by. */
+const SpanPage *span_cursor_pages(const SpanCursor *cursor, size_t *count);
+/* Which traces are where: the next run of them, by hash, then page, over all calls; until the next
+ * call. *count 0: that was all. Before pages are read, as both go through the same window. */
+MUST_USE ErrCode span_cursor_places(SpanCursor *cursor, const SpanTracePlace **out, size_t *count,
+                                    Error *err);
+/* A page, all columns, in `arena`: nothing in it is the cursor's. */
+MUST_USE ErrCode span_cursor_table(SpanCursor *cursor, uint32_t page, Arena *arena, SpanTable *out,
+                                   Error *err);
+/* A page as it lies in the object, with what its index says of it; until the next call of this or
+ * of span_cursor_table(). */
+typedef struct SpanWholePage SpanWholePage;
+MUST_USE ErrCode span_cursor_page(SpanCursor *cursor, uint32_t page, const SpanWholePage **out,
                                   Error *err);
 void span_cursor_close(SpanCursor *cursor); /* NULL is fine */
+
+/* Such a page into another object, without being decoded. From this many spans on a page is not
+ * worth being merged with others. */
+enum { SPAN_WHOLE_ROWS_MIN = 4 << 10 };
+MUST_USE ErrCode block_spans_page(BlockWriter *writer, const SpanWholePage *page, Error *err);

@@ -23,6 +23,7 @@ static void release_heap(void *what) {
     BlockWriter *w = what;
 
     log_writer_free(w->logs);
+    span_writer_free(w->spans);
     arena_free(w->index);
     buf_done(&w->values.buf);
     buf_done(&w->times.buf);

@@ -12,8 +12,10 @@ enum {
     LABELS_MAX = 4096, /* of one series or stream */
 };
 
-typedef struct LogWriter LogWriter;    /* log_writer.c */
-void log_writer_free(LogWriter *logs); /* NULL is fine */
+typedef struct LogWriter LogWriter;       /* log_writer.c */
+void log_writer_free(LogWriter *logs);    /* NULL is fine */
+typedef struct SpanWriter SpanWriter;     /* span_writer.c */
+void span_writer_free(SpanWriter *spans); /* NULL is fine */
 
 /* What is waiting for its page to fill. */
 typedef struct Pending {
@@ -50,7 +52,8 @@ struct BlockWriter {
     LabelPair last_pairs[LABELS_MAX];
     size_t last_count;
     bool any_series;
-    LogWriter *logs; /* NULL until there are some */
+    LogWriter *logs;   /* NULL until there are some */
+    SpanWriter *spans; /* likewise */
 };
 
 ErrCode writer_no_memory(Error *err);
