@@ -37,6 +37,11 @@ typedef struct IngesterLogsSink {
     Ingester *ingester;
 } IngesterLogsSink;
 
+typedef struct IngesterSpansSink {
+    SpansSink sink; /* first */
+    Ingester *ingester;
+} IngesterSpansSink;
+
 struct App {
     Configuration configuration;
     const Clock *clock;
@@ -51,6 +56,7 @@ struct App {
     Ingester *ingester;
     IngesterSink sink;
     IngesterLogsSink logs_sink;
+    IngesterSpansSink spans_sink;
     Gateway *gateway;
     Compactor *compactor;
     Cors *cors;
@@ -184,12 +190,18 @@ static void logs_sink_append(LogsSink *sink, const LogsBatch *batch, AppendDone 
     ingester_append_logs(((IngesterLogsSink *)sink)->ingester, batch, done, context);
 }
 
+static void spans_sink_append(SpansSink *sink, const SpansBatch *batch, AppendDone done,
+                              void *context) {
+    ingester_append_spans(((IngesterSpansSink *)sink)->ingester, batch, done, context);
+}
+
 static ErrCode open_gateway(App *app, Error *err) {
     const Settings *s = &app->configuration.settings;
     GatewayOptions options = {
         .tenants = app->tenants,
         .metrics = &app->sink.sink,
         .logs = &app->logs_sink.sink,
+        .spans = &app->spans_sink.sink,
         .clock = app->clock,
         .bodies = &app->memory.bodies,
         .caches = &app->memory.caches,
@@ -209,6 +221,8 @@ static ErrCode open_gateway(App *app, Error *err) {
     app->sink = (IngesterSink){{sink_append, ingester_series_seed(app->ingester)}, app->ingester};
     app->logs_sink =
         (IngesterLogsSink){{logs_sink_append, ingester_series_seed(app->ingester)}, app->ingester};
+    app->spans_sink = (IngesterSpansSink){{spans_sink_append, ingester_series_seed(app->ingester)},
+                                          app->ingester};
     if (cors_new(s->http_cors_origin, &app->cors, err) != ERR_OK)
         return error_wrap(err, "http.cors_origin");
     options.cors = app->cors;
@@ -256,6 +270,7 @@ static ErrCode open_querier(App *app, Error *err) {
                   .manifest = app->manifest,
                   .heads = ingester_head_reader(app->ingester),
                   .log_heads = ingester_log_head_reader(app->ingester),
+                  .span_heads = ingester_span_head_reader(app->ingester),
                   .language = querier_delete_language()},
         .cut = cut_heads,
         .cut_context = app->ingester,

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "ingester/head/select.h"
+#include "ingester/head/span_tables.h"
 #include "ingester/internal.h"
 
 /* Keeps a generation, and what its lane frees meanwhile, until the arena goes. */
@@ -39,6 +40,7 @@ typedef struct LookSlot {
     MetricsSelection metrics;
     HeadExemplars *exemplars;
     LogsSelection logs;
+    HeadSpans spans;
 } LookSlot;
 
 /* One question to one lane. What looks at a generation is look(); it fills a slot of its own kind.
@@ -50,6 +52,7 @@ struct Look {
     Str tenant;
     const HeadSelect *select;
     const LogSelect *log_select;
+    const SpanHeadSelect *span_select;
     bool exemplars;
     bool logs; /* labels: of streams */
     Str name;
@@ -290,6 +293,77 @@ static ErrCode reader_log_labels(void *context, Str tenant, Str name, Arena *are
 
 LogHeadReader ingester_log_head_reader(Ingester *ingester) {
     return (LogHeadReader){.select = reader_logs, .labels = reader_log_labels, .context = ingester};
+}
+
+/* ---------- spans ---------- */
+
+static ErrCode look_spans(Look *look, const Generation *generation, uint32_t tenant, Arena *arena,
+                          Error *err) {
+    const SpanHeadSelect *select = look->span_select;
+    LookSlot *slot = next_slot(look, arena);
+
+    if (slot == NULL) return out_of_memory(err);
+    TRY(spans_head_select(&generation->spans, tenant, select->min_ns, select->max_ns, select->trace,
+                          arena, &slot->spans, err));
+    if (slot->spans.trace_count > 0) look->slot_count++;
+    return ERR_OK;
+}
+
+typedef struct TableList {
+    const SpanTable **items;
+    size_t count;
+    size_t capacity;
+} TableList;
+
+static bool list_table(TableList *list, const SpanTable *table, Arena *arena) {
+    if (list->count == list->capacity) {
+        size_t grown = MAX(list->capacity * 2, (size_t)8);
+
+        list->items = arena_grow(arena, list->items, list->capacity * sizeof *list->items,
+                                 grown * sizeof *list->items);
+        if (list->items == NULL) return false;
+        list->capacity = grown;
+    }
+    list->items[list->count++] = table;
+    return true;
+}
+
+/* Decoding happens here, on the query's thread. */
+static ErrCode make_tables(HeadSpans *spans, Arena *arena, TableList *list, Error *err) {
+    CLEANUP(arena_free) Arena *scratch = arena_new(0, arena_budget(arena));
+    SpanTables tables;
+    bool more;
+
+    if (scratch == NULL) return out_of_memory(err);
+    TRY(span_tables_begin(&tables, spans, arena, scratch, err));
+    for (;;) {
+        SpanTable *table = ARENA_NEW(arena, SpanTable);
+
+        if (table == NULL) return out_of_memory(err);
+        TRY(span_tables_next(&tables, arena, table, &more, err));
+        if (!more) return ERR_OK;
+        if (!list_table(list, table, arena)) return out_of_memory(err);
+    }
+}
+
+static ErrCode reader_spans(void *context, const SpanHeadSelect *select, Arena *arena,
+                            const SpanTable ***out, size_t *count, Error *err) {
+    Ingester *ingester = context;
+    Look question = {.look = look_spans, .tenant = select->tenant, .span_select = select};
+    TableList list = {0};
+    Look *looks;
+
+    TRY(look_everywhere(ingester, &question, arena, &looks, err));
+    for (unsigned i = 0; i < ingester->lane_count; i++)
+        for (size_t k = 0; k < looks[i].slot_count; k++)
+            TRY(make_tables(&looks[i].slots[k].spans, arena, &list, err));
+    *out = list.items;
+    *count = list.count;
+    return ERR_OK;
+}
+
+SpanHeadReader ingester_span_head_reader(Ingester *ingester) {
+    return (SpanHeadReader){.select = reader_spans, .context = ingester};
 }
 
 /* ---------- metadata ---------- */

@@ -253,6 +253,11 @@ void ingester_append_logs(Ingester *ingester, const LogsBatch *batch, AppendDone
     append_submit_logs(ingester->lanes, ingester->lane_count, batch, done, context);
 }
 
+void ingester_append_spans(Ingester *ingester, const SpansBatch *batch, AppendDone done,
+                           void *context) {
+    append_submit_spans(ingester->lanes, ingester->lane_count, batch, done, context);
+}
+
 /* ---------- flushing ---------- */
 
 typedef struct FlushCall {

@@ -42,7 +42,8 @@ typedef struct IngesterOptions {
     int64_t flush_age_ms;    /* a head older than this is flushed */
     size_t flush_bytes;      /* a lane's head larger than this is flushed; 0: from the budget */
     LogTails *tails;         /* who follows new log entries; NULL: nobody ever does */
-    size_t flush_log_bytes;  /* or one that holds more of logs; 0: 48 MiB shared by the lanes */
+    size_t flush_log_bytes;  /* or one that holds more of logs and spans; 0: 48 MiB shared by the
+                              * lanes */
 } IngesterOptions;
 
 /* Locks the directory (ERR_UNAVAILABLE names who has it), replays the logs, starts the lanes. */
@@ -58,9 +59,11 @@ uint64_t ingester_series_seed(const Ingester *ingester);
 void ingester_append_metrics(Ingester *ingester, const MetricsBatch *batch, AppendDone done,
                              void *context);
 
-/* The same for logs; stream ids have the same seed. */
+/* The same for logs and spans; stream and origin ids have the same seed. */
 void ingester_append_logs(Ingester *ingester, const LogsBatch *batch, AppendDone done,
                           void *context);
+void ingester_append_spans(Ingester *ingester, const SpansBatch *batch, AppendDone done,
+                           void *context);
 
 /* Returns when all that was acknowledged before is committed to the manifest. Blocks. */
 MUST_USE ErrCode ingester_flush(Ingester *ingester, Error *err);
@@ -76,5 +79,6 @@ uint64_t ingester_cleared(Ingester *ingester);
 /* What queries see of the heads, flushing generations included; context is the ingester. */
 HeadReader ingester_head_reader(Ingester *ingester);
 LogHeadReader ingester_log_head_reader(Ingester *ingester);
+SpanHeadReader ingester_span_head_reader(Ingester *ingester);
 uint64_t ingester_active_series(Ingester *ingester, Str tenant);
 uint64_t ingester_active_streams(Ingester *ingester, Str tenant);

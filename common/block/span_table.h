@@ -1,7 +1,7 @@
 #pragma once
 /*
- * span_table.h: tables of spans from tables of spans. Private to common/block; spans.h has the
- * tables themselves.
+ * span_table.h: tables of spans from tables of spans, for who merges traces; spans.h has the tables
+ * themselves.
  */
 #include "common/block/span_origin.h"
 #include "common/block/spans.h"

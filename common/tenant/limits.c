@@ -54,6 +54,12 @@ static const ConfigSetting settings[] = {
         streams_max, "0",
         "Log streams that an ingester holds in memory; entries of further ones are refused. 0: no "
         "limit."),
+    BYTES(trace_bytes_max, "5MiB",
+          "Spans of one trace that an ingester holds in memory, as Tempo's max_bytes_per_trace; "
+          "further ones are refused until it is flushed. 0: no limit."),
+    COUNT(trace_spans_max, "0",
+          "Spans of one trace that an ingester holds in memory; further ones are refused until it "
+          "is flushed. 0: no limit."),
     COUNT(label_names_max, "40", "Labels of one series, the metric's name included. 0: no limit."),
     BYTES(label_name_bytes_max, "1024", "Length of a label's name. 0: no limit."),
     BYTES(label_value_bytes_max, "2048", "Length of a label's value. 0: no limit."),

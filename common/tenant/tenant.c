@@ -128,6 +128,8 @@ static void lift(TenantLimits *limits) {
     limits->ingest_burst = 0;
     limits->series_max = 0;
     limits->streams_max = 0;
+    limits->trace_bytes_max = 0;
+    limits->trace_spans_max = 0;
     limits->label_names_max = 0;
     limits->label_name_bytes_max = 0;
     limits->label_value_bytes_max = 0;

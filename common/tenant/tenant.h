@@ -28,6 +28,8 @@ typedef struct TenantLimits {
     uint64_t ingest_burst;    /* items; 0: what ingest_rate gives in a second */
     uint64_t series_max;      /* active series */
     uint64_t streams_max;     /* active streams of logs */
+    uint64_t trace_bytes_max; /* of one trace in an ingester's memory */
+    uint64_t trace_spans_max;
     uint64_t label_names_max; /* labels of one series */
     uint64_t label_name_bytes_max;
     uint64_t label_value_bytes_max;

@@ -260,7 +260,8 @@ static ErrCode write_metrics(Segment *segment, uint32_t tenant, Error *err) {
 /* A tenant's signals in their order (block.h). */
 static ErrCode write_tenant(Segment *segment, uint32_t tenant, Error *err) {
     TRY(write_metrics(segment, tenant, err));
-    return segment_write_logs(segment, tenant, err);
+    TRY(segment_write_logs(segment, tenant, err));
+    return segment_write_spans(segment, tenant, err);
 }
 
 static int compare_tenants(const void *a, const void *b, void *context) {

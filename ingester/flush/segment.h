@@ -1,6 +1,7 @@
 #pragma once
 /*
- * segment.h: what writing metrics (segment.c) and logs (segment_logs.c) of a generation share.
+ * segment.h: what writing metrics (segment.c), logs (segment_logs.c) and spans (segment_spans.c)
+ * of a generation share.
  */
 #include "ingester/flush/flush.h"
 
@@ -29,3 +30,5 @@ ErrCode segment_out_of_memory(Error *err);
 
 /* Writes a tenant's logs, if it has any: streams in order, entries by time, exact doubles once. */
 MUST_USE ErrCode segment_write_logs(Segment *segment, uint32_t tenant, Error *err);
+/* Writes a tenant's traces, if it has any, by their first start; exact doubles once. */
+MUST_USE ErrCode segment_write_spans(Segment *segment, uint32_t tenant, Error *err);

@@ -68,6 +68,7 @@ static size_t reserve_bytes(Budget *heads) {
 }
 
 static void generation_free(Generation *generation) {
+    spans_head_done(&generation->spans);
     logs_head_done(&generation->logs);
     metrics_head_done(&generation->metrics);
     region_done(&generation->tenant_region);
@@ -90,6 +91,8 @@ Generation *generation_new(const GenerationOptions *options) {
     if (!metrics_head_init(&generation->metrics, reserve, options->seed, &generation->budget) ||
         !logs_head_init(&generation->logs, &generation->metrics.pairs, &generation->metrics.slab,
                         reserve, &generation->budget) ||
+        !spans_head_init(&generation->spans, &generation->metrics.slab, reserve,
+                         &generation->budget) ||
         !region_init(&generation->tenant_region, reserve, &generation->budget) ||
         !table_init(&generation->tenant_table, &generation->budget)) {
         generation_free(generation);

@@ -10,6 +10,7 @@
 #include "ingester/head/active.h"
 #include "ingester/head/logs.h"
 #include "ingester/head/metrics.h"
+#include "ingester/head/spans.h"
 #include "ingester/wal/wal.h"
 
 /* The log's files of one epoch; discarded when every generation made from them is in the store. */
@@ -37,6 +38,8 @@ typedef struct GenerationTenant {
     int64_t limits_at_ms;
     uint64_t series_max;
     uint64_t streams_max;
+    uint64_t trace_bytes_max;
+    uint64_t trace_spans_max;
 } GenerationTenant;
 
 typedef struct Generation {
@@ -51,6 +54,7 @@ typedef struct Generation {
     Budget budget; /* all of its memory, charged to the heads' */
     MetricsHead metrics;
     LogsHead logs;        /* in the dictionary and the slab of `metrics` */
+    SpansHead spans;      /* in the slab of `metrics` */
     Region tenant_region; /* GenerationTenant[tenant_count] */
     Table tenant_table;
     uint32_t tenant_count;
@@ -88,6 +92,10 @@ static inline size_t generation_bytes(const Generation *generation) {
 }
 static inline GenerationTenant *generation_tenant(const Generation *generation, uint32_t tenant) {
     return (GenerationTenant *)(void *)generation->tenant_region.base + tenant;
+}
+/* What logs and spans hold in it. */
+static inline size_t generation_bulk_bytes(const Generation *generation) {
+    return (size_t)(generation->logs.bytes + generation->spans.bytes);
 }
 /* HEAD_NONE: not there. */
 uint32_t generation_find_tenant(const Generation *generation, Str name);

@@ -1,7 +1,7 @@
 /*
- * append.c: the way of a sample, and the group that log lines join too. Everything that waits is
- * looked up, encoded into one group, written and synced at once, and only then applied to the head
- * and answered.
+ * append.c: the way of a sample, and the group that log lines and spans join too. Everything that
+ * waits is looked up, encoded into one group, written and synced at once, and only then applied to
+ * the head and answered.
  *
  * The order of a part's samples, histograms and exemplars in the log is the order they are applied
  * in, so that a replay comes to the same decisions about doubles and conflicts.
@@ -48,16 +48,20 @@ bool append_logging(Lane *lane, uint32_t number) {
     return true;
 }
 
-/* Series and streams from `from` on are not in the group after all, or it failed, or (`durable`)
- * they are now in the log. */
+/* Series, streams and origins from `from` on are not in the group after all, or it failed, or
+ * (`durable`) they are now in the log. */
 static void log_settle(Lane *lane, size_t from, bool durable) {
     for (size_t i = from; i < lane->logging_count; i++) {
         uint32_t number = lane->logging[i];
 
         if (number & LOGGING_STREAM) {
-            HeadStream *stream = head_stream(&lane->live->logs, number & ~LOGGING_STREAM);
+            HeadStream *stream = head_stream(&lane->live->logs, number & LOGGING_NUMBER);
 
             stream->flags = durable ? STREAM_LOGGED : 0;
+        } else if (number & LOGGING_ORIGIN) {
+            HeadOrigin *origin = head_origin(&lane->live->spans, number & LOGGING_NUMBER);
+
+            origin->flags = durable ? ORIGIN_LOGGED : 0;
         } else {
             HeadHot *hot = head_hot(&lane->live->metrics, number);
 
@@ -97,6 +101,8 @@ static GenerationTenant *part_tenant(Lane *lane, AppendPart *part) {
         tenants_limits(lane->options.ingester->tenants, name, &limits);
         tenant->series_max = limits.series_max;
         tenant->streams_max = limits.streams_max;
+        tenant->trace_bytes_max = limits.trace_bytes_max;
+        tenant->trace_spans_max = limits.trace_spans_max;
         tenant->limits_at_ms = now;
     }
     return tenant;
@@ -291,6 +297,7 @@ static ErrCode part_encode(Lane *lane, AppendPart *part, Error *err) {
         lane->logging_tenants = MAX(lane->logging_tenants, part->tenant + 1);
     }
     if (part->append->logs != NULL) return append_logs_encode(lane, part, tenant, err);
+    if (part->append->spans != NULL) return append_spans_encode(lane, part, tenant, err);
     TRY(part_resolve(lane, part, tenant, err));
     encode_samples(lane, part);
     encode_histograms(lane, part);
@@ -466,7 +473,7 @@ static size_t group_take(Lane *lane, TaskList *list, size_t bytes_max, AppendPar
     return count;
 }
 
-/* Metrics first: logs, which are so many more bytes, cannot keep them waiting. */
+/* Metrics first: logs and spans, which are so many more bytes, cannot keep them waiting. */
 static size_t group_build(Lane *lane, AppendPart **parts) {
     size_t count;
 
@@ -476,8 +483,8 @@ static size_t group_build(Lane *lane, AppendPart **parts) {
     }
     buf_clear(&lane->group);
     count = group_take(lane, &lane->appends, GROUP_BYTES_MAX, parts, 0);
-    if (lane->logs.first == NULL || lane_logs_behind(lane)) return count;
-    return group_take(lane, &lane->logs, lane->group.len + GROUP_BYTES_MAX, parts, count);
+    if (lane->bulk.first == NULL || lane_bulk_behind(lane)) return count;
+    return group_take(lane, &lane->bulk, lane->group.len + GROUP_BYTES_MAX, parts, count);
 }
 
 void lane_commit(Lane *lane) {
@@ -500,11 +507,14 @@ void lane_commit(Lane *lane) {
     }
     for (size_t i = 0; i < count; i++) {
         if (!durable) {
+            if (parts[i]->append->spans != NULL) append_spans_drop(lane, parts[i]);
             part_refuse(lane, parts[i], &err);
             continue;
         }
         if (parts[i]->append->logs != NULL)
             append_logs_apply(lane, parts[i]);
+        else if (parts[i]->append->spans != NULL)
+            append_spans_apply(lane, parts[i]);
         else
             part_apply(lane, parts[i]);
         append_part_done(parts[i]);

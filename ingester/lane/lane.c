@@ -281,7 +281,7 @@ static bool lane_under_pressure(Lane *lane) {
     return idle && generation_bytes(lane->live) > limit / lane->options.lane_count / 8;
 }
 
-bool lane_logs_behind(Lane *lane) {
+bool lane_bulk_behind(Lane *lane) {
     uint64_t now = now_ns(lane);
     size_t bytes = 0, max = 2 * lane->options.flush_log_bytes;
 
@@ -289,14 +289,14 @@ bool lane_logs_behind(Lane *lane) {
     pthread_mutex_lock(&lane->lock);
     for (const Generation *at = lane->frozen; at != NULL; at = at->next)
         if (at->flush_attempts == 0 && now - at->frozen_ns < BEHIND_MS_MAX * UINT64_C(1000000)) {
-            bytes += at->logs.bytes;
+            bytes += generation_bulk_bytes(at);
             max += (size_t)at->logs.stream_count * STREAM_BYTES;
         }
     pthread_mutex_unlock(&lane->lock);
     return bytes >= max;
 }
 
-size_t lane_log_bytes_max(Lane *lane, const Generation *generation) {
+size_t lane_bulk_bytes_max(Lane *lane, const Generation *generation) {
     size_t frozen = 0;
 
     pthread_mutex_lock(&lane->lock);
@@ -306,10 +306,10 @@ size_t lane_log_bytes_max(Lane *lane, const Generation *generation) {
            (size_t)generation->logs.stream_count * STREAM_BYTES;
 }
 
-static bool lane_full_of_logs(Lane *lane) {
-    size_t bytes = lane->live->logs.bytes;
+static bool lane_full_of_bulk(Lane *lane) {
+    size_t bytes = generation_bulk_bytes(lane->live);
 
-    return bytes >= lane->options.flush_log_bytes && bytes >= lane_log_bytes_max(lane, lane->live);
+    return bytes >= lane->options.flush_log_bytes && bytes >= lane_bulk_bytes_max(lane, lane->live);
 }
 
 static void lane_tick(Lane *lane) {
@@ -325,7 +325,7 @@ static void lane_tick(Lane *lane) {
     old = live->first_ms != 0 && ingester->flush_age_ms > 0 &&
           clock_now_ms(ingester->clock) - live->first_ms >= ingester->flush_age_ms;
 
-    if (old || generation_bytes(live) >= lane->options.flush_bytes || lane_full_of_logs(lane) ||
+    if (old || generation_bytes(live) >= lane->options.flush_bytes || lane_full_of_bulk(lane) ||
         lane_under_pressure(lane))
         lane_freeze(lane);
     lane_flush_due(lane);
@@ -350,7 +350,7 @@ static void lane_sleep(Lane *lane) {
         ms = MAX(MIN(ms, ingester->wal_interval_ms), (int64_t)1);
     timeout = (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
     atomic_store(&lane->sleeping, 1);
-    if (atomic_load(&lane->queue) == NULL && (lane->logs.first == NULL || lane_logs_behind(lane)))
+    if (atomic_load(&lane->queue) == NULL && (lane->bulk.first == NULL || lane_bulk_behind(lane)))
         syscall(SYS_futex, &lane->sleeping, FUTEX_WAIT_PRIVATE, 1, &timeout, NULL, 0);
     atomic_store(&lane->sleeping, 0);
 }
@@ -381,8 +381,8 @@ static void lane_take(Lane *lane) {
         oldest = task->next;
         if (task->kind == LANE_APPEND) {
             list_add(&lane->appends, task);
-        } else if (task->kind == LANE_APPEND_LOGS) {
-            list_add(&lane->logs, task);
+        } else if (task->kind == LANE_APPEND_BULK) {
+            list_add(&lane->bulk, task);
         } else if (task->kind == LANE_CALL) {
             LaneCall *call = (LaneCall *)task;
 
@@ -397,7 +397,7 @@ static void lane_take(Lane *lane) {
 static void lane_serve(Lane *lane) {
     for (;;) {
         lane_take(lane);
-        if (lane->appends.first != NULL || (lane->logs.first != NULL && !lane_logs_behind(lane))) {
+        if (lane->appends.first != NULL || (lane->bulk.first != NULL && !lane_bulk_behind(lane))) {
             lane_commit(lane);
             slab_settle(&lane->live->metrics.slab);
         } else if (lane->stop) {
@@ -463,6 +463,13 @@ static void lane_open_metrics(LaneMetrics *metrics) {
     metrics->entries_over_limit =
         telemetry_counter("moraine_ingester_log_entries_over_limit_total", "",
                           "Log entries dropped: of new streams past streams_max.");
+    metrics->spans =
+        telemetry_counter("moraine_ingester_spans_total", "", "Spans kept, doubles included.");
+    metrics->span_bytes =
+        telemetry_counter("moraine_ingester_span_bytes_total", "", "Bytes of spans kept, as sent.");
+    metrics->spans_over_limit =
+        telemetry_counter("moraine_ingester_spans_over_limit_total", "",
+                          "Spans dropped: of traces past trace_bytes_max or trace_spans_max.");
     metrics->group_bytes =
         telemetry_histogram("moraine_wal_group_bytes", "", "Sizes of group commits.", 256, 4, 10);
     metrics->commit_seconds = telemetry_histogram("moraine_wal_commit_duration_seconds", "",
@@ -480,7 +487,7 @@ ErrCode lane_start(Lane *lane, const LaneOptions *options, Error *err) {
     lane->dir = strdup(dir);
     lane->samples = malloc(sizeof *lane->samples);
     lane->appends.end = &lane->appends.first;
-    lane->logs.end = &lane->logs.first;
+    lane->bulk.end = &lane->bulk.first;
     buf_init(&lane->group, 0);
     lane_open_metrics(&lane->metrics);
     if (lane->dir == NULL || lane->samples == NULL)
@@ -529,6 +536,7 @@ void lane_stop(Lane *lane) {
     buf_done(&lane->group);
     free(lane->previous);
     free(lane->logging);
+    free(lane->origins);
     free(lane->samples);
     free(lane->dir);
     pthread_cond_destroy(&lane->changed);

@@ -18,7 +18,8 @@
 
 /* ---------- what comes in ---------- */
 
-typedef enum LaneTaskKind { LANE_APPEND, LANE_APPEND_LOGS, LANE_CALL, LANE_STOP } LaneTaskKind;
+/* LANE_APPEND: metrics. LANE_APPEND_BULK: logs and spans, which are so many more bytes. */
+typedef enum LaneTaskKind { LANE_APPEND, LANE_APPEND_BULK, LANE_CALL, LANE_STOP } LaneTaskKind;
 
 typedef struct LaneTask {
     struct LaneTask *next;
@@ -36,7 +37,7 @@ typedef struct Append Append;
 typedef struct AppendPart {
     LaneTask task; /* first */
     Append *append;
-    uint32_t start; /* its rows (streams): append->order[start, start + count) */
+    uint32_t start; /* its rows (streams, spans): append->order[start, start + count) */
     uint32_t count;
     bool metadata;       /* this part takes care of the batch's */
     bool defines_tenant; /* the group names the tenant because of this part */
@@ -46,15 +47,16 @@ typedef struct AppendPart {
 } AppendPart;
 
 struct Append {
-    const MetricsBatch *batch; /* either this */
-    const LogsBatch *logs;     /* or this; the other is NULL */
-    Str tenant;                /* the batch's */
+    const MetricsBatch *batch; /* one of these; the others are NULL */
+    const LogsBatch *logs;
+    const SpansBatch *spans;
+    Str tenant; /* the batch's */
     AppendDone done;
     void *context;
     _Atomic uint32_t pending; /* parts */
     uint32_t part_count;
-    uint32_t *order;  /* rows or streams, sorted by lane */
-    uint32_t *series; /* or streams: in the lane's live generation, in that order */
+    uint32_t *order;  /* rows, streams or spans, sorted by lane */
+    uint32_t *series; /* or streams, or traces: in the lane's live generation, in that order */
     AppendPart parts[];
 };
 
@@ -66,6 +68,9 @@ void append_submit(struct Lane *lanes, unsigned lane_count, const MetricsBatch *
 /* The same for logs, split by stream id. */
 void append_submit_logs(struct Lane *lanes, unsigned lane_count, const LogsBatch *batch,
                         AppendDone done, void *context);
+/* The same for spans, split by trace id. */
+void append_submit_spans(struct Lane *lanes, unsigned lane_count, const SpansBatch *batch,
+                         AppendDone done, void *context);
 /* The part's result is complete. */
 void append_part_done(AppendPart *part);
 
@@ -111,6 +116,9 @@ typedef struct LaneMetrics {
     Counter *entries;
     Counter *entry_bytes;
     Counter *entries_over_limit;
+    Counter *spans;
+    Counter *span_bytes;
+    Counter *spans_over_limit;
     Histogram *group_bytes;
     Histogram *commit_seconds;
 } LaneMetrics;
@@ -131,8 +139,11 @@ typedef struct Lane {
     Buf group;
     SampleWriter *samples;
     TaskList appends;  /* of metrics: taken from the queue, oldest first */
-    TaskList logs;     /* of logs */
-    uint32_t *logging; /* series and streams (LOGGING_STREAM) that the group being built defines */
+    TaskList bulk;     /* of logs and spans */
+    uint32_t *origins; /* of the batch of spans being encoded: in the live generation */
+    size_t origin_capacity;
+    uint32_t *logging; /* what the group being built defines: series, streams (LOGGING_STREAM),
+                        * origins (LOGGING_ORIGIN) */
     size_t logging_count;
     size_t logging_capacity;
     uint32_t logging_tenants; /* tenants below are logged or being logged */
@@ -172,13 +183,13 @@ void lane_stop(Lane *lane);
 /* ---------- between the lane's files; on its thread ---------- */
 
 /* Among those that wait to be flushed for the first time, and not for long: so many bytes of logs
- * that what comes in waits for them, as it comes in faster than flushes go. */
-bool lane_logs_behind(Lane *lane);
-/* So many bytes of logs make a generation full: flush_log_bytes and a little a stream, as the
- * pieces of many streams are small and each costs, and more the more generations wait to be
+ * and spans that what comes in waits for them, as it comes in faster than flushes go. */
+bool lane_bulk_behind(Lane *lane);
+/* So many bytes of logs and spans make a generation full: flush_log_bytes and a little a stream, as
+ * the pieces of many streams are small and each costs, and more the more generations wait to be
  * flushed. A store that is down for long must not leave hundreds of them, each of which takes a
  * good piece of the address space. */
-size_t lane_log_bytes_max(Lane *lane, const Generation *generation);
+size_t lane_bulk_bytes_max(Lane *lane, const Generation *generation);
 /* append.c: writes the queued parts as one group, applies and answers them. */
 void lane_commit(Lane *lane);
 /* lane.c: the live generation joins the frozen ones, a new epoch begins. False: it is empty. */

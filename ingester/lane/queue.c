@@ -30,21 +30,31 @@ static unsigned id_lane(Hash128 id, unsigned lane_count) {
     return (unsigned)(id.high % lane_count);
 }
 
-static size_t item_count(const Append *append) {
-    return append->batch != NULL ? append->batch->row_count : append->logs->stream_count;
+/* All spans of a trace go one way. Whoever sends ids may choose them, so they are hashed. */
+static unsigned trace_lane(const TraceId *id, unsigned lane_count) {
+    return (unsigned)(hash_bytes(id->bytes, sizeof id->bytes) % lane_count);
 }
 
-static Append *append_new(const MetricsBatch *batch, const LogsBatch *logs, unsigned lane_count) {
-    size_t items = batch != NULL ? batch->row_count : logs->stream_count;
+static size_t item_count(const Append *append) {
+    if (append->batch != NULL) return append->batch->row_count;
+    return append->logs != NULL ? append->logs->stream_count : append->spans->item_count;
+}
+
+static unsigned item_lane(const Append *append, size_t i, unsigned lane_count) {
+    if (append->batch != NULL) return id_lane(append->batch->rows[i].id, lane_count);
+    if (append->logs != NULL) return id_lane(append->logs->streams[i].id, lane_count);
+    return trace_lane(&append->spans->items[i].trace, lane_count);
+}
+
+static Append *append_new(const Append *what, unsigned lane_count) {
+    size_t items = item_count(what);
     Append *append;
 
     if (items >= HEAD_NONE) return NULL;
     append =
         malloc(sizeof *append + lane_count * sizeof(AppendPart) + 2 * items * sizeof(uint32_t));
     if (append == NULL) return NULL;
-    append->batch = batch;
-    append->logs = logs;
-    append->tenant = batch != NULL ? batch->tenant : logs->tenant;
+    *append = *what;
     append->order = (uint32_t *)(void *)&append->parts[lane_count];
     append->series = append->order + items;
     return append;
@@ -61,11 +71,10 @@ static void append_partition(Append *append, unsigned lane_count) {
         AppendPart *part = &append->parts[l];
 
         *part = (AppendPart){.task.kind = LANE_APPEND, .append = append, .first_row = UINT32_MAX};
-        if (batch == NULL) part->task.kind = LANE_APPEND_LOGS;
+        if (batch == NULL) part->task.kind = LANE_APPEND_BULK;
     }
     for (size_t i = 0; i < items; i++) {
-        append->series[i] =
-            id_lane(batch != NULL ? batch->rows[i].id : append->logs->streams[i].id, lane_count);
+        append->series[i] = item_lane(append, i, lane_count);
         append->parts[append->series[i]].count++;
     }
     for (unsigned l = 0; l < lane_count; l++) {
@@ -119,13 +128,24 @@ void append_submit(Lane *lanes, unsigned lane_count, const MetricsBatch *batch, 
                    void *context) {
     bool empty = batch->row_count == 0 && batch->metadata_count == 0;
 
-    submit(lanes, lane_count, append_new(batch, NULL, lane_count), empty, done, context);
+    Append what = {.batch = batch, .tenant = batch->tenant};
+
+    submit(lanes, lane_count, append_new(&what, lane_count), empty, done, context);
 }
 
 void append_submit_logs(Lane *lanes, unsigned lane_count, const LogsBatch *batch, AppendDone done,
                         void *context) {
-    submit(lanes, lane_count, append_new(NULL, batch, lane_count), batch->stream_count == 0, done,
+    Append what = {.logs = batch, .tenant = batch->tenant};
+
+    submit(lanes, lane_count, append_new(&what, lane_count), batch->stream_count == 0, done,
            context);
+}
+
+void append_submit_spans(Lane *lanes, unsigned lane_count, const SpansBatch *batch, AppendDone done,
+                         void *context) {
+    Append what = {.spans = batch, .tenant = batch->tenant};
+
+    submit(lanes, lane_count, append_new(&what, lane_count), batch->item_count == 0, done, context);
 }
 
 static void append_answer(Append *append) {
@@ -139,6 +159,7 @@ static void append_answer(Append *append) {
         result.histograms += part->result.histograms;
         result.exemplars += part->result.exemplars;
         result.entries += part->result.entries;
+        result.spans += part->result.spans;
         result.conflicts += part->result.conflicts;
         result.over_limit += part->result.over_limit;
         /* A failure outweighs what was dropped; among equals the batch's first row is told. */

@@ -270,6 +270,25 @@ bool record_next_line(LogRun *run, LogEntry *out, bool *ret_whole) {
     return false;
 }
 
+/* ---------- spans ---------- */
+
+void record_add_span(EntryWriter *writer, uint32_t origin, Str message) {
+    Buf *out = entry_begin(writer);
+
+    buf_append_varint(out, origin);
+    put_prefixed(out, message);
+}
+
+bool record_read_span(Reader *r, uint32_t *ret_origin, Str *ret_message) {
+    uint64_t origin = reader_varint(r);
+
+    *ret_origin = (uint32_t)origin;
+    *ret_message = reader_prefixed(r);
+    return !r->failed && origin < UINT32_MAX;
+}
+
+/* ---------- tenants ---------- */
+
 void record_add_tenant(Buf *group, uint32_t tenant, Str name) {
     size_t start = wal_frame_begin(group, RECORD_TENANT, tenant);
 

@@ -15,8 +15,10 @@
  *     streams     as series
  *     lines       runs, each of one stream: varint reference, u32 entries, u32 bytes, then so many
  *                 bytes of log_stream.h
+ *     origins     as series, with the origin's bytes for labels
+ *     spans       entries: varint reference of the origin, length-prefixed message Span as sent
  *
- * A reference is the index of the series, or of the stream, in its head generation; definitions
+ * A reference is the index of the series, stream or origin in its head generation; definitions
  * come before first use.
  */
 #include "common/base/reader.h"
@@ -33,6 +35,8 @@ enum {
     RECORD_METRICS_METADATA = 20,
     RECORD_LOGS_STREAMS = 32,
     RECORD_LOGS_LINES = 33,
+    RECORD_TRACES_ORIGINS = 48,
+    RECORD_TRACES_SPANS = 49,
 };
 
 enum {
@@ -122,6 +126,7 @@ void record_add_metadata(EntryWriter *writer, const MetricsMetadata *item);
 /* `reference` is a stream's; several runs where one would become too long for a frame. */
 void record_add_lines(EntryWriter *writer, uint32_t reference, const LogEntry *entries,
                       size_t count);
+void record_add_span(EntryWriter *writer, uint32_t origin, Str message);
 void record_add_tenant(Buf *group, uint32_t tenant, Str name);
 
 /* ---------- reading: false when the payload isn't what it should be ---------- */
@@ -155,3 +160,4 @@ typedef struct LogRun {
 MUST_USE bool record_read_lines(Reader *r, LogRun *out);
 /* The run's next entry; false at its end, with *ret_whole telling whether all of it made sense. */
 MUST_USE bool record_next_line(LogRun *run, LogEntry *out, bool *ret_whole);
+MUST_USE bool record_read_span(Reader *r, uint32_t *ret_origin, Str *ret_message);

@@ -47,7 +47,7 @@ static void part_end(Replay *replay) {
     replay->generation = NULL;
     if (generation == NULL) return;
     if (generation->metrics.series_count > 0 || generation->metrics.metadata_count > 0 ||
-        generation->logs.stream_count > 0) {
+        generation->logs.stream_count > 0 || generation->spans.trace_count > 0) {
         lane_add_frozen(replay->lane, generation, false);
         return;
     }
@@ -67,7 +67,7 @@ static bool memory_is_short(const Lane *lane) {
 static bool await_memory(Lane *lane) {
     unsigned alone = 0;
 
-    for (unsigned rounds = 1; memory_is_short(lane) || lane_logs_behind(lane); rounds++) {
+    for (unsigned rounds = 1; memory_is_short(lane) || lane_bulk_behind(lane); rounds++) {
         struct timespec until;
 
         lane_flush_due(lane);
@@ -108,13 +108,13 @@ ErrCode replay_next_part(Replay *replay, Error *err) {
 static bool part_is_full(const Replay *replay) {
     size_t bytes = generation_bytes(replay->generation);
     size_t full = replay->lane->options.flush_bytes;
-    size_t log_bytes = replay->generation->logs.bytes;
+    size_t bulk_bytes = generation_bulk_bytes(replay->generation);
 
     /* A live head passes its size by what one group brings: the same log must not become two parts
      * just for that. */
     if (bytes >= full / 2 * 3) return true;
-    if (log_bytes >= replay->lane->options.flush_log_bytes / 2 * 3 &&
-        log_bytes >= lane_log_bytes_max(replay->lane, replay->generation) / 2 * 3)
+    if (bulk_bytes >= replay->lane->options.flush_log_bytes / 2 * 3 &&
+        bulk_bytes >= lane_bulk_bytes_max(replay->lane, replay->generation) / 2 * 3)
         return true;
     return bytes >= full / 4 && !replay->unaccounted && memory_is_short(replay->lane);
 }
@@ -289,6 +289,7 @@ static ErrCode replay_epoch(Lane *lane, uint32_t from_lane, const char *dir, con
             LOG_U64("items", replay.stats.lost), LOG_U64("records", replay.stats.bad_records));
     stats->samples += replay.stats.samples;
     stats->entries += replay.stats.entries;
+    stats->spans += replay.stats.spans;
     stats->lost += replay.stats.lost;
     replay_end(&replay, code == ERR_OK);
     return code;
@@ -315,14 +316,18 @@ static ErrCode replay_dir(Lane *lane, uint32_t from_lane, const char *dir, uint6
     counter_add(telemetry_counter("moraine_wal_replayed_log_entries_total", "",
                                   "Log entries read back from the write-ahead log."),
                 stats.entries);
+    counter_add(telemetry_counter("moraine_wal_replayed_spans_total", "",
+                                  "Spans read back from the write-ahead log."),
+                stats.spans);
     counter_add(telemetry_counter("moraine_wal_lost_samples_total", "",
-                                  "Samples and log entries whose series or stream was defined in a "
-                                  "damaged place."),
+                                  "Samples, log entries and spans whose series, stream or resource "
+                                  "was defined in a damaged place."),
                 stats.lost);
-    if (stats.samples > 0 || stats.entries > 0)
+    if (stats.samples > 0 || stats.entries > 0 || stats.spans > 0)
         LOG_INFO(
             "write-ahead log replayed", LOG_U64("lane", from_lane), LOG_U64("epochs", epochs),
             LOG_U64("samples", stats.samples), LOG_U64("log_entries", stats.entries),
+            LOG_U64("spans", stats.spans),
             LOG_U64("ms", (clock_monotonic_ns(lane->options.ingester->clock) - started) / 1000000));
     return ERR_OK;
 }

@@ -5,14 +5,14 @@
 #include "ingester/lane/lane.h"
 #include "ingester/wal/reader.h"
 
-enum { REPLAY_SERIES, REPLAY_STREAMS, REPLAY_KINDS };
+enum { REPLAY_SERIES, REPLAY_STREAMS, REPLAY_ORIGINS, REPLAY_KINDS };
 
-/* Where a reference to a series or stream leads: made from the log's definition, in the part being
- * filled. A part that had to be flushed early takes its series with it; they are read again where
- * they were defined. */
+/* Where a reference to a series, stream or origin leads: made from the log's definition, in the
+ * part being filled. A part that had to be flushed early takes its series with it; they are read
+ * again where they were defined. */
 typedef struct ReplayReference {
     uint64_t place;  /* file's index << 48 | offset of the definition; 0: not defined */
-    uint32_t series; /* or stream */
+    uint32_t series; /* or stream, or origin */
     uint32_t part;   /* the part `series` belongs to, from 1 */
 } ReplayReference;
 
@@ -34,7 +34,8 @@ enum { REPLAY_REFERENCES_MAX = 1 << 28, REPLAY_TENANTS_MAX = 1 << 22, REPLAY_FIL
 typedef struct ReplayStats {
     uint64_t samples;
     uint64_t entries; /* of logs */
-    uint64_t lost;    /* samples and entries whose definition is in a damaged place */
+    uint64_t spans;
+    uint64_t lost; /* samples, entries and spans whose definition is in a damaged place */
     uint64_t bad_records;
 } ReplayStats;
 

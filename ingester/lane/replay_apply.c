@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "common/base/log.h"
+#include "common/batch/span_wire.h"
 #include "ingester/lane/replay.h"
 
 enum { AHEAD = 8, DEFINITION_BYTES = 4096 };
@@ -64,15 +65,27 @@ static ErrCode part_tenant(Replay *replay, uint32_t number, uint32_t *out, Error
 /* ---------- series and streams ---------- */
 
 static uint32_t find(const Generation *generation, unsigned kind, Hash128 id) {
-    return kind == REPLAY_STREAMS ? logs_head_find(&generation->logs, id)
-                                  : metrics_head_find_one(&generation->metrics, id);
+    switch (kind) {
+    case REPLAY_STREAMS:
+        return logs_head_find(&generation->logs, id);
+    case REPLAY_ORIGINS:
+        return spans_head_find_origin(&generation->spans, id);
+    default:
+        return metrics_head_find_one(&generation->metrics, id);
+    }
 }
 
 static ErrCode add(Generation *generation, unsigned kind, uint32_t tenant, const SeriesEntry *entry,
                    uint32_t *out, Error *err) {
-    if (kind == REPLAY_STREAMS)
+    switch (kind) {
+    case REPLAY_STREAMS:
         return logs_head_add(&generation->logs, tenant, entry->id, entry->labels, out, err);
-    return metrics_head_add(&generation->metrics, tenant, entry->id, entry->labels, out, err);
+    case REPLAY_ORIGINS:
+        TRY(origin_check(entry->labels, err));
+        return spans_head_add_origin(&generation->spans, entry->id, entry->labels, out, err);
+    default:
+        return metrics_head_add(&generation->metrics, tenant, entry->id, entry->labels, out, err);
+    }
 }
 
 /* Puts the series (stream) into the part. ERR_OK and HEAD_NONE: the definition makes no sense. */
@@ -89,7 +102,7 @@ static ErrCode make_series(Replay *replay, unsigned kind, uint32_t tenant_number
         *out = find(replay->generation, kind, entry->id);
         if (*out != HEAD_NONE) return ERR_OK;
         code = add(replay->generation, kind, tenant, entry, out, err);
-        if (code == ERR_OK || code == ERR_INVALID) return ERR_OK;
+        if (code == ERR_OK || code == ERR_INVALID || code == ERR_CORRUPT) return ERR_OK;
         if (attempt > 0) return code;
         TRY(replay_next_part(replay, err));
     }
@@ -323,6 +336,66 @@ static ErrCode apply_lines(Replay *replay, const WalRecord *record, Error *err) 
     return ERR_OK;
 }
 
+/* ---------- spans ---------- */
+
+/* The trace's number in the part, and the origin's: making the one may begin a new part. */
+static ErrCode place_span(Replay *replay, uint32_t tenant_number, uint32_t reference,
+                          const SpanPlace *place, uint32_t *trace, uint32_t *origin, Error *err) {
+    uint32_t tenant, part;
+
+    *trace = HEAD_NONE;
+    for (unsigned attempt = 0;; attempt++) {
+        TRY(resolve(replay, REPLAY_ORIGINS, tenant_number, reference, origin, err));
+        if (*origin == HEAD_NONE) return ERR_OK;
+        part = replay->part;
+        TRY(part_tenant(replay, tenant_number, &tenant, err));
+        if (tenant == HEAD_NONE) return ERR_OK;
+        if (part == replay->part) {
+            *trace = spans_head_trace(&replay->generation->spans, tenant, &place->trace);
+            if (*trace != HEAD_NONE) return ERR_OK;
+            if (attempt > 0) return error_set(err, ERR_LIMIT, "no memory for a trace");
+            TRY(replay_next_part(replay, err));
+        }
+    }
+}
+
+static ErrCode apply_span(Replay *replay, uint32_t tenant, uint32_t reference, Str message,
+                          Error *err) {
+    uint32_t trace, origin;
+    SpanPlace place;
+
+    if (span_check(message, &place, err) != ERR_OK) {
+        replay->stats.bad_records++;
+        return ERR_OK;
+    }
+    TRY(make_room(replay, spans_head_bytes(message.len), err));
+    TRY(place_span(replay, tenant, reference, &place, &trace, &origin, err));
+    if (trace == HEAD_NONE) {
+        replay->stats.lost++;
+        return ERR_OK;
+    }
+    spans_head_append(&replay->generation->spans, trace, origin, place.start_ns, place.end_ns,
+                      message);
+    replay->stats.spans++;
+    return ERR_OK;
+}
+
+static ErrCode apply_spans(Replay *replay, const WalRecord *record, Error *err) {
+    Reader r = reader_of(record->payload);
+
+    while (!reader_at_end(&r)) {
+        uint32_t reference;
+        Str message;
+
+        if (!record_read_span(&r, &reference, &message)) {
+            replay->stats.bad_records++;
+            return ERR_OK;
+        }
+        TRY(apply_span(replay, record->tenant, reference, message, err));
+    }
+    return ERR_OK;
+}
+
 ErrCode replay_apply(Replay *replay, const WalRecord *record, Error *err) {
     if (record->type != RECORD_TENANT) replay->generation->first_ms = MAX(replay->created_ms, 1);
     switch (record->type) {
@@ -342,6 +415,10 @@ ErrCode replay_apply(Replay *replay, const WalRecord *record, Error *err) {
         return apply_series(replay, REPLAY_STREAMS, record, err);
     case RECORD_LOGS_LINES:
         return apply_lines(replay, record, err);
+    case RECORD_TRACES_ORIGINS:
+        return apply_series(replay, REPLAY_ORIGINS, record, err);
+    case RECORD_TRACES_SPANS:
+        return apply_spans(replay, record, err);
     default:
         replay->stats.bad_records++;
         return ERR_OK;
