@@ -1,7 +1,8 @@
 #pragma once
 /*
- * fetch.h: a tenant's metrics as one SeriesSource and its logs as one StreamSource: everything the
- * manifest's objects and the ingesters' heads hold, merged, each sample and entry once.
+ * fetch.h: a tenant's metrics as one SeriesSource, its logs as one StreamSource, its traces as one
+ * TraceSource: everything the manifest's objects and the ingesters' heads hold, merged, each sample
+ * and entry once.
  */
 #include "common/block/block.h"
 #include "common/block/heads.h"
@@ -10,12 +11,14 @@
 #include "common/tenant/stream_retention.h"
 #include "querier/exec/series.h"
 #include "querier/exec/streams.h"
+#include "querier/exec/traces.h"
 
 typedef struct FetchOptions {
     BlockCache *cache; /* all borrowed, and living longer than any query */
     Manifest *manifest;
     HeadReader heads;
     LogHeadReader log_heads;        /* select NULL: there are none */
+    SpanHeadReader span_heads;      /* likewise */
     const LogCutLanguage *language; /* of delete requests; NULL: they hide nothing */
     bool plain; /* every line is put together and left to the query: what tests compare with */
 } FetchOptions;
@@ -40,3 +43,7 @@ SeriesSource *fetch_source_new(const FetchOptions *options, const FetchTenant *t
 /* The same for logs. */
 StreamSource *fetch_streams_new(const FetchOptions *options, const FetchTenant *tenants,
                                 size_t tenant_count, BlockStats *stats, Arena *arena);
+
+/* The same for traces. Those of several tenants come as they are. */
+TraceSource *fetch_traces_new(const FetchOptions *options, const FetchTenant *tenants,
+                              size_t tenant_count, BlockStats *stats, Arena *arena);
