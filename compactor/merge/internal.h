@@ -14,12 +14,13 @@ typedef struct Merge {
     size_t count;
     Arena *series; /* reset with each series */
     BlockWriter *writer;
-    uint64_t written; /* series, streams */
+    uint64_t written; /* series, streams, traces */
 } Merge;
 
 ErrCode merge_out_of_memory(Error *err);
 
-/* ---- logs.c ---- */
+/* ---- logs.c, traces.c ---- */
 
-/* Opens the sources, writes the job's logs between begin and end, closes them. */
+/* Open the sources, write the job's logs or traces between begin and end, close them. */
 MUST_USE ErrCode merge_logs(Merge *merge, Arena *arena, Error *err);
+MUST_USE ErrCode merge_traces(Merge *merge, Arena *arena, Error *err);

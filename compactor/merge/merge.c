@@ -291,6 +291,9 @@ static ErrCode write_block(Merge *merge, Arena *arena, BlockSummary *out, Error 
     case SIGNAL_LOGS:
         TRY(merge_logs(merge, arena, err));
         break;
+    case SIGNAL_TRACES:
+        TRY(merge_traces(merge, arena, err));
+        break;
     default:
         return error_set(err, ERR_UNSUPPORTED, "%s cannot be merged by this release",
                          signal_name(merge->job->signal));
