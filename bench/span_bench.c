@@ -1,7 +1,7 @@
 /*
  * span_bench.c: what tables and pages of spans cost, in CPU time and bytes a span.
  *
- *     span_bench BODIES.BIN [ROWS [FLUSH]]
+ *     span_bench BODIES.BIN [ROWS [FLUSH [ROUNDS]]]
  *
  * The file is a sequence of requests: four numbers of 32 bits, little endian (shard, spans, size
  * before compression, size), then the body as sent, OTLP that isn't compressed. FLUSH spans make a
@@ -15,7 +15,7 @@
 #include "common/block/span_page.h"
 #include "proto/wire/wire.h"
 
-enum { ROUNDS = 5, KINDS = SPAN_COLUMN_OWNERS + 1 };
+enum { KINDS = SPAN_COLUMN_OWNERS + 1 };
 
 typedef struct Load {
     Arena *arena;
@@ -33,6 +33,7 @@ typedef struct Pages {
 } Pages;
 
 static Error err;
+static int rounds = 5;
 
 static void check(ErrCode code) {
     if (code == ERR_OK) return;
@@ -165,7 +166,7 @@ static void write_all(const Load *load, uint32_t rows, size_t flush, Pages *out)
 static void read_some(const char *what, const Pages *p, SpanNeed need) {
     double best = 0;
 
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < rounds; round++) {
         uint64_t start = clock_thread_cpu_ns();
         double ns;
 
@@ -265,8 +266,9 @@ int main(int argc, char **argv) {
     uint64_t start = clock_thread_cpu_ns();
     Pages pages = {0};
 
+    if (argc > 4) rounds = atoi(argv[4]);
     if (file == NULL) {
-        fprintf(stderr, "usage: span_bench BODIES.BIN [ROWS [FLUSH]]\n");
+        fprintf(stderr, "usage: span_bench BODIES.BIN [ROWS [FLUSH [ROUNDS]]]\n");
         return 1;
     }
     while (size - at >= 16) {

@@ -66,7 +66,6 @@ void span_put_owners(SpanPut *put, const uint32_t *owners, uint32_t count, uint3
 typedef struct SpanTake {
     Reader r;
     Arena *arena; /* the table's */
-    ZSTD_DCtx *zstd;
     ErrCode code; /* what went wrong first; whatever is taken after that is of no use */
     const char *what;
 } SpanTake;
@@ -81,8 +80,7 @@ double *span_take_doubles(SpanTake *take, size_t count);
 uint32_t *span_take_small(SpanTake *take, size_t count);
 /* *out NULL: all are 0. */
 bool span_take_rare(SpanTake *take, size_t count, const uint32_t **out);
-/* All of them at most `most`. */
-const uint8_t *span_take_bytes(SpanTake *take, size_t count, uint8_t most);
+const uint8_t *span_take_bytes(SpanTake *take, size_t count);
 const uint8_t *span_take_truths(SpanTake *take, size_t count);
 uint32_t *span_take_codes(SpanTake *take, size_t count, uint32_t distinct);
 const Str *span_take_dictionary(SpanTake *take, uint32_t *count);

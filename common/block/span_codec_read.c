@@ -3,6 +3,7 @@
  * with what is there, or with what the page says of itself, before it allocates or indexes
  * anything.
  */
+#include <pthread.h>
 #include <string.h>
 
 #include "common/block/floats.h"
@@ -34,9 +35,36 @@ static void *take_memory(SpanTake *t, size_t count, size_t element) {
 
 /* ---------- parts ---------- */
 
+static pthread_key_t zstd_key;
+static pthread_once_t zstd_once = PTHREAD_ONCE_INIT;
+static bool zstd_keyed;
+
+static void zstd_free(void *zstd) {
+    ZSTD_freeDCtx(zstd);
+}
+
+static void zstd_make_key(void) {
+    zstd_keyed = pthread_key_create(&zstd_key, zstd_free) == 0;
+}
+
+/* Each thread has one: making it costs more than a column of a page does. NULL: out of memory. */
+static ZSTD_DCtx *zstd_of_thread(void) {
+    ZSTD_DCtx *zstd;
+
+    pthread_once(&zstd_once, zstd_make_key);
+    if (!zstd_keyed) return NULL;
+    zstd = pthread_getspecific(zstd_key);
+    if (zstd != NULL) return zstd;
+    zstd = ZSTD_createDCtx();
+    if (zstd == NULL || pthread_setspecific(zstd_key, zstd) == 0) return zstd;
+    ZSTD_freeDCtx(zstd);
+    return NULL;
+}
+
 bool span_take_part(SpanTake *t, Str *raw) {
     uint64_t size = reader_varint(&t->r), stored = size == 0 ? 0 : reader_varint(&t->r);
     Str bytes = reader_bytes(&t->r, (size_t)MIN(stored == 0 ? size : stored, UINT32_MAX));
+    ZSTD_DCtx *zstd;
     size_t got;
     char *to;
 
@@ -48,7 +76,9 @@ bool span_take_part(SpanTake *t, Str *raw) {
     }
     to = take_memory(t, (size_t)size, 1);
     if (to == NULL) return false;
-    got = ZSTD_decompressDCtx(t->zstd, to, (size_t)size, bytes.ptr, bytes.len);
+    zstd = zstd_of_thread();
+    if (zstd == NULL) return span_take_fail(t, ERR_LIMIT, "no memory");
+    got = ZSTD_decompressDCtx(zstd, to, (size_t)size, bytes.ptr, bytes.len);
     if (ZSTD_isError(got) || got != size) return fail(t, "bad compression") != NULL;
     *raw = (Str){to, got};
     return true;
@@ -156,18 +186,8 @@ bool span_take_rare(SpanTake *t, size_t count, const uint32_t **out) {
     return *out != NULL;
 }
 
-static bool all_at_most(const uint8_t *v, size_t count, uint8_t most) {
-    uint8_t largest = 0;
-
-    for (size_t i = 0; i < count; i++) largest = MAX(largest, v[i]);
-    return largest <= most;
-}
-
-const uint8_t *span_take_bytes(SpanTake *t, size_t count, uint8_t most) {
-    const uint8_t *bytes = take_exactly(t, count);
-
-    if (bytes == NULL) return NULL;
-    return all_at_most(bytes, count, most) ? bytes : fail(t, "a value is too large");
+const uint8_t *span_take_bytes(SpanTake *t, size_t count) {
+    return take_exactly(t, count);
 }
 
 const uint8_t *span_take_truths(SpanTake *t, size_t count) {

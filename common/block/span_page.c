@@ -108,7 +108,7 @@ static bool take_traces(Decoder *d) {
 
 /* ---------- the tree ---------- */
 
-/* False: there are fewer on top than are said to be orphans. */
+/* Orphans come last of those on top. False: there are fewer. */
 static bool mark_orphans(const TraceRow *trace, uint32_t orphans, uint32_t *parents) {
     for (uint32_t r = trace->first + trace->count; orphans > 0 && r-- > trace->first;) {
         if (parents[r] != SPAN_ROOT) continue;
@@ -118,15 +118,17 @@ static bool mark_orphans(const TraceRow *trace, uint32_t orphans, uint32_t *pare
     return orphans == 0;
 }
 
-static bool climb(const TraceRow *trace, const uint32_t *steps, uint32_t *parents) {
-    for (uint32_t r = trace->first; r < trace->first + trace->count; r++) {
-        uint32_t at = r == trace->first ? SPAN_ROOT : r - 1;
+/* path[d] is the row at depth d above the one at hand, from 1 on; whoever is at depth 0 is on top.
+ * False: a step leads past it. */
+static bool climb(const TraceRow *trace, const uint32_t *steps, uint32_t *path, uint32_t *parents) {
+    uint32_t depth = 0;
 
-        for (uint32_t k = steps[r]; k > 0; k--) {
-            if (at == SPAN_ROOT) return false;
-            at = parents[at];
-        }
-        parents[r] = at;
+    path[0] = SPAN_ROOT;
+    for (uint32_t r = trace->first; r < trace->first + trace->count; r++) {
+        if (steps[r] > depth) return false;
+        depth -= steps[r];
+        parents[r] = path[depth];
+        path[++depth] = r;
     }
     return true;
 }
@@ -135,9 +137,11 @@ static bool take_tree(Decoder *d) {
     const uint32_t *steps, *orphans = NULL;
     uint32_t rows = d->d->rows, *parents = memory(d, rows, sizeof *parents),
              *ends = memory(d, rows, sizeof *ends);
+    uint32_t *path = memory(d, rows + (size_t)1, sizeof *path);
     uint8_t *rooted = memory(d, rows, 1);
 
-    if (rooted == NULL || ends == NULL || parents == NULL || !open_kind(d, SPAN_COLUMN_TREE))
+    if (rooted == NULL || path == NULL || ends == NULL || parents == NULL ||
+        !open_kind(d, SPAN_COLUMN_TREE))
         return false;
     steps = span_take_small(&d->take, rows);
     (void)span_take_rare(&d->take, d->d->traces, &orphans);
@@ -145,7 +149,7 @@ static bool take_tree(Decoder *d) {
     for (uint32_t i = 0; i < d->d->traces; i++) {
         const TraceRow *trace = &d->t->traces[i];
 
-        if (!climb(trace, steps, parents) ||
+        if (!climb(trace, steps, path, parents) ||
             (orphans != NULL && !mark_orphans(trace, orphans[i], parents)))
             return span_take_fail(&d->take, ERR_CORRUPT, "spans are no tree");
         span_order_ends(parents, trace->first, trace->count, ends, rooted);
@@ -436,7 +440,7 @@ static bool take_attributes(Decoder *d, const SpanNeed *need) {
 
 static bool take_bytes(Decoder *d, SpanColumnKind kind, const uint8_t **out) {
     if (!open_kind(d, kind)) return false;
-    *out = span_take_bytes(&d->take, d->d->rows, UINT8_MAX);
+    *out = span_take_bytes(&d->take, d->d->rows);
     return close_column(d);
 }
 
@@ -509,13 +513,8 @@ ErrCode span_page_decode(const SpanDirectory *directory, const SpanNeed *need, A
                          SpanTable *table, Error *err) {
     SpanTable t = *table;
     Decoder d = {.d = directory, .arena = arena, .t = &t, .take = {.arena = arena}};
-    bool done;
 
-    d.take.zstd = ZSTD_createDCtx();
-    if (d.take.zstd == NULL) return error_set(err, ERR_LIMIT, "no memory for a page of spans");
-    done = decode(&d, need);
-    ZSTD_freeDCtx(d.take.zstd);
-    if (!done) return failed(&d, err);
+    if (!decode(&d, need)) return failed(&d, err);
     *table = t;
     return ERR_OK;
 }
