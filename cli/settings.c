@@ -304,6 +304,25 @@ static ErrCode finish_rules(Configuration *out, bool overrides, Error *err) {
     return ERR_OK;
 }
 
+/* ---- metrics_generator ---- */
+
+/* The texts then are those that the rules keep, which a reload doesn't free. */
+static ErrCode finish_generator(TenantLimits *limits, Error *err) {
+    TRY(generator_rules_keep(&limits->generate, &limits->generator, err));
+    limits->generate = limits->generator->settings;
+    return ERR_OK;
+}
+
+/* What a tenant has of its own beside single limits: of all, then of each override. */
+static ErrCode finish_tenants(Configuration *out, bool overrides, Error *err) {
+    TRY(finish_rules(out, overrides, err));
+    if (!overrides) return finish_generator(&out->limits, err);
+    for (size_t i = 0; i < out->override_count; i++)
+        if (finish_generator(&out->overrides[i].limits, err) != ERR_OK)
+            return error_wrap(err, "overrides of " STR_FMT, STR_ARG(out->overrides[i].tenant));
+    return ERR_OK;
+}
+
 /* "retention.metrics" and "limits.series_max" set a tenant's limits, each by its own name. */
 static ErrCode set_limit(Configuration *out, TenantLimits *limits, Str name, Str text, Error *err) {
     const ConfigSetting *setting = config_find(tenant_limit_table(), name);
@@ -448,9 +467,9 @@ ErrCode configuration_read(int argc, char **argv, Arena *arena, Configuration *o
         TRY(read_values(out, values, count, false, err));
     }
     TRY(read_arguments(out, argc, argv, false, err));
-    TRY(finish_rules(out, false, err));
+    TRY(finish_tenants(out, false, err));
     TRY(read_values(out, values, count, true, err));
-    TRY(finish_rules(out, true, err));
+    TRY(finish_tenants(out, true, err));
     return check_whole(out, err);
 }
 
@@ -466,9 +485,9 @@ ErrCode configuration_reread_limits(const Configuration *now, Arena *arena, Conf
     TRY(read_file(now->file, arena, &yaml, err));
     TRY(config_parse(yaml, now->file, arena, &values, &count, err));
     TRY(read_values(out, values, count, false, err));
-    TRY(finish_rules(out, false, err));
+    TRY(finish_tenants(out, false, err));
     TRY(read_values(out, values, count, true, err));
-    return finish_rules(out, true, err);
+    return finish_tenants(out, true, err);
 }
 
 void configuration_write_markdown(Buf *out) {

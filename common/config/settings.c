@@ -24,7 +24,14 @@ const ConfigSetting *config_find(ConfigTable table, Str name) {
 void config_defaults(ConfigTable table, Arena *arena, void *target) {
     for (size_t i = 0; i < table.count; i++) {
         Error err = {0};
-        ErrCode code = config_set(&table.settings[i], arena, target,
+        ErrCode code;
+
+        if (table.settings[i].type == CONFIG_STR) { /* of the table: needs no memory */
+            *(Str *)(void *)((char *)target + table.settings[i].offset) =
+                str_of(table.settings[i].default_text);
+            continue;
+        }
+        code = config_set(&table.settings[i], arena, target,
                                   str_of(table.settings[i].default_text), &err);
 
         assert(code == ERR_OK && "a default must satisfy its own setting");

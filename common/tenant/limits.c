@@ -34,6 +34,28 @@
 
 static const char *const deletion_modes[] = {"disabled", "filter-only", "filter-and-delete", NULL};
 
+#define TEXT(name_, field, default_, argument_, help_)                                             \
+    {                                                                                              \
+        .name = (name_), .type = CONFIG_STR, .offset = offsetof(TenantLimits, field),              \
+        .default_text = (default_), .argument = (argument_), .help = (help_)                       \
+    }
+#define CHOICE(name_, field, default_, choices_, argument_, help_)                                 \
+    {                                                                                              \
+        .name = (name_), .type = CONFIG_CHOICE, .offset = offsetof(TenantLimits, field),           \
+        .default_text = (default_), .choices = (choices_), .argument = (argument_),                \
+        .help = (help_)                                                                            \
+    }
+#define NUMBER(name_, field, default_, help_)                                                      \
+    {                                                                                              \
+        .name = (name_), .type = CONFIG_U64, .offset = offsetof(TenantLimits, field),              \
+        .default_text = (default_), .lowest = 0, .highest = HIGHEST_COUNT, .argument = "N",        \
+        .help = (help_)                                                                            \
+    }
+
+static const char *const histogram_choices[] = {"classic", "native", "both", NULL};
+static const char *const latency_choices[] = {"traces_spanmetrics_latency",
+                                              "traces_spanmetrics_duration_seconds", NULL};
+
 static const ConfigSetting settings[] = {
     {.name = "limits.ingest_rate",
      .type = CONFIG_DOUBLE,
@@ -116,6 +138,73 @@ static const ConfigSetting settings[] = {
          "from the store."},
     COUNT(log_tails_max, "10", "Tails of logs that may be open at the same time. 0: no limit."),
     COUNT(log_query_entries_max, "5000", "Entries that one log query may ask for. 0: no limit."),
+
+    SWITCH(
+        "span_metrics.enabled", generate.span_metrics, "true",
+        "Whether calls, latency and size of spans are counted as metrics traces_spanmetrics_..., "
+        "as Tempo's metrics-generator does it."),
+    TEXT("span_metrics.intrinsic_dimensions", generate.span_intrinsics,
+         "service,span_name,span_kind,status_code", "NAMES",
+         "Labels of span metrics that come from the span itself: service, span_name, span_kind, "
+         "status_code, status_message."),
+    TEXT("span_metrics.dimensions", generate.span_dimensions, "", "NAMES",
+         "Attributes, of the resource or else of the span, separated by commas, that become labels "
+         "of span metrics: http.method becomes http_method."),
+    TEXT("span_metrics.histogram_buckets", generate.span_buckets,
+         "0.002,0.004,0.008,0.016,0.032,0.064,0.128,0.256,0.512,1.024,2.048,4.096,8.192,16.384",
+         "SECONDS", "Upper bounds of the buckets of the latency histogram."),
+    CHOICE("span_metrics.latency_metric", generate.span_latency, "traces_spanmetrics_latency",
+           latency_choices, "NAME",
+           "What the latency histogram is called: as Tempo calls it, or as the OpenTelemetry "
+           "Collector's connector does with Tempo's namespace."),
+    SWITCH("span_metrics.size", generate.span_size, "true",
+           "Whether traces_spanmetrics_size_total adds up the spans' bytes as sent."),
+    SWITCH("span_metrics.target_info", generate.target_info, "false",
+           "Whether traces_target_info has the attributes of each resource, and span metrics the "
+           "labels job and instance to join it by."),
+    SWITCH("service_graphs.enabled", generate.service_graphs, "true",
+           "Whether requests between services are counted as metrics traces_service_graph_..., "
+           "which Grafana draws service graphs from."),
+    TEXT("service_graphs.dimensions", generate.edge_dimensions, "", "NAMES",
+         "Attributes, of the resource or else of the span, separated by commas, that become labels "
+         "of service graphs."),
+    SWITCH("service_graphs.client_server_prefix", generate.edge_prefix, "false",
+           "Whether these labels are two, client_... and server_..., each with its side's value."),
+    TEXT("service_graphs.histogram_buckets", generate.edge_buckets,
+         "0.1,0.2,0.4,0.8,1.6,3.2,6.4,12.8", "SECONDS",
+         "Upper bounds of the buckets of the service graphs' histograms."),
+    DURATION("service_graphs.wait", generate.edge_wait_ms, "10s", 0,
+             "How long a client's span waits for the server's and the other way round."),
+    NUMBER("service_graphs.edges_max", generate.edges_max, "50000",
+           "Spans that may wait for their other side at a time; further ones are counted as "
+           "dropped. 0: none may, so that only spans that need no other side make edges."),
+    TEXT("service_graphs.peer_attributes", generate.edge_peers,
+         "peer.service,db.name,db.system,db.system.name", "NAMES",
+         "Attributes, separated by commas, best first, that name the other side where it sends no "
+         "spans."),
+    TEXT("service_graphs.database_name_attributes", generate.edge_databases,
+         "db.namespace,db.name,db.system,db.system.name", "NAMES",
+         "Attributes, separated by commas, best first, that make a client's span a request to a "
+         "database and name it."),
+    SWITCH("service_graphs.virtual_node_label", generate.edge_virtual_node, "false",
+           "Whether edges to services that send no spans have the label virtual_node, which says "
+           "on which side."),
+    SWITCH("service_graphs.messaging_system_latency", generate.edge_messaging, "false",
+           "Whether traces_service_graph_request_messaging_system_seconds measures how long "
+           "messages were on their way."),
+    CHOICE("metrics_generator.histograms", generate.histograms, "classic", histogram_choices,
+           "classic|native|both", "What histograms of span metrics and service graphs are."),
+    NUMBER(
+        "metrics_generator.series_max", generate.series_max, "100000",
+        "Series that may be derived from spans at a time; spans that would need more are counted "
+        "as dropped. 0: no limit."),
+    DURATION("metrics_generator.stale_after", generate.stale_after_ms, "15m", 1000,
+             "Derived series that no span was counted in for this long are no longer written."),
+    DURATION("metrics_generator.slack", generate.slack_ms, "30s", 0,
+             "Spans that ended longer ago than this aren't counted, as the metrics would be of the "
+             "wrong time. 0: all are."),
+    TEXT("metrics_generator.exemplar_label", generate.exemplar_label, "traceID", "NAME",
+         "The label that has an exemplar's trace id."),
 };
 
 ConfigTable tenant_limit_table(void) {

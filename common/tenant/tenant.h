@@ -5,6 +5,7 @@
  */
 #include "common/base/error.h"
 #include "common/base/str.h"
+#include "common/tenant/generator.h"
 #include "common/tenant/stream_retention.h"
 
 enum { TENANT_NAME_MAX = 150 };
@@ -52,12 +53,14 @@ typedef struct TenantLimits {
     int64_t query_timeout_ms;
     int64_t query_range_ms_max;
     int64_t log_query_range_ms_max;
-    uint64_t log_tails_max;         /* tails that are open at a time */
-    uint64_t log_query_entries_max; /* that a log query may return */
-    bool log_line_truncate;         /* a longer line is cut, not refused */
-    bool log_service_name;          /* streams without service_name get one, as Loki finds it */
-    bool log_levels;                /* entries get detected_level */
-    int deletion_mode;              /* DeletionMode */
+    uint64_t log_tails_max;          /* tails that are open at a time */
+    uint64_t log_query_entries_max;  /* that a log query may return */
+    bool log_line_truncate;          /* a longer line is cut, not refused */
+    bool log_service_name;           /* streams without service_name get one, as Loki finds it */
+    bool log_levels;                 /* entries get detected_level */
+    int deletion_mode;               /* DeletionMode */
+    const GeneratorRules *generator; /* metrics derived from spans; NULL: none. Never freed */
+    GeneratorSettings generate;      /* what they are made of: for who reads the configuration */
 } TenantLimits;
 
 typedef struct Tenants Tenants;
