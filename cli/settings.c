@@ -144,6 +144,9 @@ static const ConfigSetting table[] = {
      "them "
      "up, rate() doesn't fit them."},
 
+    {"metrics_generator.interval", CONFIG_DURATION, FIELD(generator_interval), "15s", 10, MS_MAX,
+     NULL, NULL, "How often metrics derived from spans are written."},
+
     {"query.threads", CONFIG_U64, FIELD(query_threads), "0", 0, 1024, NULL, NULL,
      "Threads that run queries. 0: twice the cores."},
     {"query.lookback", CONFIG_DURATION, FIELD(query_lookback), "5m", 1, MS_MAX, NULL, NULL,

@@ -56,6 +56,8 @@ typedef struct Settings {
     bool otlp_custom_buckets;
     int otlp_delta;
 
+    int64_t generator_interval;
+
     uint64_t query_threads;
     int64_t query_lookback;
     int64_t query_slow;

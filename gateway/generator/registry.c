@@ -73,10 +73,9 @@ void registry_init(Registry *registry, const GeneratorRules *rules, Budget *budg
         registry->groups[i].histograms = rules->settings.histograms;
     init_spans(&registry->groups[GROUP_SPANS], rules);
     init_edges(&registry->groups[GROUP_EDGES], rules);
-    add_family(
-        &registry->groups[GROUP_TARGETS],
-        (Family){"traces_target_info", "Attributes of the resources that send spans.", "",
-                 FAMILY_INFO});
+    add_family(&registry->groups[GROUP_TARGETS],
+               (Family){"traces_target_info", "Attributes of the resources that send spans.", "",
+                        FAMILY_INFO});
 }
 
 static void give(const Registry *registry, size_t bytes) {
