@@ -31,8 +31,8 @@ void config_defaults(ConfigTable table, Arena *arena, void *target) {
                 str_of(table.settings[i].default_text);
             continue;
         }
-        code = config_set(&table.settings[i], arena, target,
-                                  str_of(table.settings[i].default_text), &err);
+        code = config_set(&table.settings[i], arena, target, str_of(table.settings[i].default_text),
+                          &err);
 
         assert(code == ERR_OK && "a default must satisfy its own setting");
         (void)code;

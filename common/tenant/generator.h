@@ -24,27 +24,25 @@ enum {
 
 /* As it is configured; texts of several names have commas between them. */
 typedef struct GeneratorSettings {
-    bool span_metrics;
-    bool service_graphs;
-    int histograms; /* GeneratorHistograms */
-    uint64_t series_max;
-    int64_t stale_after_ms;
-    int64_t slack_ms; /* spans that ended longer ago aren't counted; 0: all are */
-    Str exemplar_label;
-
     Str span_intrinsics;
     Str span_dimensions;
     Str span_buckets;
-    int span_latency; /* GENERATOR_LATENCY, GENERATOR_DURATION_SECONDS */
-    bool span_size;
-    bool target_info;
-
     Str edge_dimensions;
     Str edge_buckets;
     Str edge_peers;
     Str edge_databases;
-    int64_t edge_wait_ms;
+    Str exemplar_label;
+    uint64_t series_max;
     uint64_t edges_max;
+    int64_t edge_wait_ms;
+    int64_t stale_after_ms;
+    int64_t slack_ms; /* spans that ended longer ago aren't counted; 0: all are */
+    int histograms;   /* GeneratorHistograms */
+    int span_latency; /* GENERATOR_LATENCY, GENERATOR_DURATION_SECONDS */
+    bool span_metrics;
+    bool service_graphs;
+    bool span_size;
+    bool target_info;
     bool edge_prefix;
     bool edge_virtual_node;
     bool edge_messaging;
