@@ -372,6 +372,141 @@ static ErrCode inspect_logs(Inspection *in, Error *err) {
     return ERR_OK;
 }
 
+/* ---------- traces ---------- */
+
+typedef struct TracesIndex {
+    SpanIndex pages;
+    SpanValues values;
+    SpanFilter filter;
+    Str directories;
+} TracesIndex;
+
+static ErrCode read_traces_index(Inspection *in, TracesIndex *out, Error *err) {
+    const Section *data = container_find_section(in->part, SECTION_TRACES_DATA);
+    const Section *ids = container_find_section(in->part, SECTION_TRACES_IDS);
+    Str raw;
+
+    TRY(section_check(data, err));
+    TRY(section_check(ids, err));
+    TRY(read_section(in, SECTION_TRACES_PAGES, &raw, err));
+    TRY(span_index_decode(raw, data->offset, data->length, in->arena, &out->pages, err));
+    TRY(read_section(in, SECTION_TRACES_VALUES, &raw, err));
+    TRY(span_values_decode(raw, out->pages.page_count, in->arena, &out->values, err));
+    TRY(read_section(in, SECTION_TRACES_FILTER, &raw, err));
+    TRY(span_filter_decode(raw, ids->offset, ids->length, in->arena, &out->filter, err));
+    TRY(read_section(in, SECTION_TRACES_DIRECTORIES, &out->directories, err));
+    if (out->directories.len != out->pages.directories)
+        return error_set(err, ERR_CORRUPT, "directories of %zu bytes instead of %llu",
+                         out->directories.len, (unsigned long long)out->pages.directories);
+    return ERR_OK;
+}
+
+/* All that the ids say. */
+static ErrCode read_places(Inspection *in, const TracesIndex *index, SpanTracePlace *places,
+                           Error *err) {
+    for (uint32_t i = 0; i < index->filter.page_count; i++) {
+        CLEANUP(arena_free) Arena *scratch = arena_new(0, NULL);
+        const SpanIdPage *page = &index->filter.pages[i];
+        SpanIds ids;
+
+        TRY(span_ids_take(str_slice(in->object, (size_t)page->offset, page->stored), page,
+                          index->pages.page_count, in->arena, scratch, &ids, err));
+        memcpy(places, ids.entries, ids.count * sizeof *places);
+        places += ids.count;
+    }
+    return ERR_OK;
+}
+
+static bool is_placed(const SpanTracePlace *places, size_t count, uint64_t hash, uint32_t page) {
+    size_t low = 0, high = count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (places[middle].hash < hash ||
+            (places[middle].hash == hash && places[middle].page < page))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < count && places[low].hash == hash && places[low].page == page;
+}
+
+/* Decodes all of a page, and looks its traces up. */
+static ErrCode check_span_page(Inspection *in, const TracesIndex *index, uint32_t number,
+                               const SpanTracePlace *places, Error *err) {
+    CLEANUP(arena_free) Arena *scratch = arena_new(0, NULL);
+    const SpanNeed all = {.columns = SPAN_ALL, .all_keys = true};
+    const DataPage *page = &index->pages.pages[number];
+    const SpanPageEntry *entry = &index->pages.entries[number];
+    int64_t min_ns = INT64_MAX, max_ns = INT64_MIN;
+    SpanTable table = {0};
+    WholePage whole = {0};
+
+    TRY(span_page_take(str_slice(in->object, (size_t)page->offset, page->stored), page, entry,
+                       scratch, &whole, err));
+    if (entry->directory_bytes > 0 &&
+        !str_equal(str_slice(whole.bytes, 0, whole.directory.bytes),
+                   str_slice(index->directories, (size_t)entry->directory, entry->directory_bytes)))
+        return error_set(err, ERR_CORRUPT, "the directory's copy is another's");
+    TRY(span_page_decode(&whole.directory, &all, scratch, &table, err));
+    for (uint32_t i = 0; i < table.trace_count; i++) {
+        uint64_t hash = span_trace_hash(&table.traces[i].id);
+
+        min_ns = MIN(min_ns, table.traces[i].start_ns);
+        max_ns = MAX(max_ns, table.traces[i].end_ns);
+        if (!span_filter_may_hold(&index->filter, hash) ||
+            !is_placed(places, (size_t)index->filter.id_count, hash, number))
+            return error_set(err, ERR_CORRUPT, "trace %u is not among the ids", i);
+    }
+    if (min_ns != entry->min_ns || max_ns != entry->max_ns)
+        return error_set(err, ERR_CORRUPT, "its times are not what the index says");
+    return ERR_OK;
+}
+
+static void print_traces(Inspection *in, const TracesIndex *index) {
+    uint64_t values = 0, incomplete = 0;
+
+    for (uint32_t i = 0; i < index->values.count; i++) {
+        values += index->values.entries[i].value_count;
+        incomplete += !index->values.entries[i].complete;
+    }
+    buf_printf(in->out, "  values     %u keys by scope and type, %llu values, of %llu keys none\n",
+               index->values.count, (unsigned long long)values, (unsigned long long)incomplete);
+    for (uint32_t i = 0; i < index->pages.page_count; i++) {
+        const SpanPageEntry *e = &index->pages.entries[i];
+
+        buf_printf(in->out, "  page %-5u %u spans of %u traces, %lld to %lld ns, %u bytes\n", i,
+                   e->rows, e->traces, (long long)e->min_ns, (long long)e->max_ns,
+                   index->pages.pages[i].stored);
+    }
+}
+
+static ErrCode inspect_traces(Inspection *in, Error *err) {
+    uint64_t spans = 0, traces = 0;
+    SpanTracePlace *places;
+    TracesIndex index;
+
+    TRY(read_traces_index(in, &index, err));
+    places = arena_array(in->arena, (size_t)index.filter.id_count + 1, sizeof *places);
+    if (places == NULL) return error_set(err, ERR_LIMIT, "out of memory");
+    TRY(read_places(in, &index, places, err));
+    for (uint32_t i = 0; i < index.pages.page_count; i++) {
+        if (check_span_page(in, &index, i, places, err) != ERR_OK)
+            return error_wrap(err, "page %u", i);
+        spans += index.pages.entries[i].rows;
+        traces += index.pages.entries[i].traces;
+    }
+    if (spans != in->part->part.items || traces != in->part->part.series ||
+        traces != index.filter.id_count)
+        return error_set(
+            err, ERR_CORRUPT, "footer says %llu spans of %llu traces, found %llu of %llu",
+            (unsigned long long)in->part->part.items, (unsigned long long)in->part->part.series,
+            (unsigned long long)spans, (unsigned long long)traces);
+    print_traces(in, &index);
+    return ERR_OK;
+}
+
 static ErrCode inspect_part(Inspection *in, Error *err) {
     const BlockPart *p = &in->part->part;
 
@@ -384,8 +519,15 @@ static ErrCode inspect_part(Inspection *in, Error *err) {
     buf_append_byte(in->out, '\n');
     for (uint32_t i = 0; i < in->part->section_count; i++)
         TRY(inspect_section(in, &in->part->sections[i], err));
-    if (p->signal == SIGNAL_LOGS) return inspect_logs(in, err);
-    return p->signal == SIGNAL_METRICS ? inspect_metrics(in, err) : ERR_OK;
+    switch (p->signal) {
+    case SIGNAL_METRICS:
+        return inspect_metrics(in, err);
+    case SIGNAL_LOGS:
+        return inspect_logs(in, err);
+    case SIGNAL_TRACES:
+        return inspect_traces(in, err);
+    }
+    return ERR_OK;
 }
 
 /* ---------- the object ---------- */

@@ -592,10 +592,11 @@ static void put_pages(const PageList *list, uint32_t all, uint32_t page_count, B
 static void put_values(const Entry *entry, uint32_t page_count, Buf *out) {
     int64_t last = 0;
 
-    qsort(entry->values, entry->value_count, sizeof *entry->values,
-          entry->texts                      ? compare_texts
-          : entry->type == ATTRIBUTE_DOUBLE ? compare_bits
-                                            : compare_integers);
+    if (entry->value_count > 1)
+        qsort(entry->values, entry->value_count, sizeof *entry->values,
+              entry->texts                      ? compare_texts
+              : entry->type == ATTRIBUTE_DOUBLE ? compare_bits
+                                                : compare_integers);
     buf_append_varint(out, entry->value_count);
     for (size_t i = 0; i < entry->value_count; i++) {
         const Value *value = &entry->values[i];
@@ -633,7 +634,7 @@ static bool worth_keeping(const Entry *entry) {
 }
 
 bool span_values_build(const SpanValuesBuilder *b, Buf *out) {
-    qsort(b->entries, b->entry_count, sizeof(Entry *), compare_entries);
+    if (b->entry_count > 1) qsort(b->entries, b->entry_count, sizeof(Entry *), compare_entries);
     buf_append_varint(out, b->entry_count);
     for (size_t i = 0; i < b->entry_count; i++) {
         const Entry *entry = b->entries[i];

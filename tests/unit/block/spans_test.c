@@ -481,6 +481,27 @@ static void names_and_values_come_from_the_index(void **state) {
     close_object(&o);
 }
 
+/* ---------- looking at all of it ---------- */
+
+static void an_inspection_checks_every_page(void **state) {
+    CLEANUP_IN_PLACE(buf_done) Buf object;
+    CLEANUP_IN_PLACE(buf_done) Buf out;
+    Error err;
+
+    (void)state;
+    large_object(&object);
+    buf_init(&out, 0);
+    assert_ok(block_inspect(buf_str(&object), &out, &err), &err);
+    assert_true(str_contains(buf_str(&out), STR("tenant t, traces: 60000 series, 60000 items")));
+    assert_true(str_contains(buf_str(&out), STR("page 0")));
+    for (size_t at = 8; at < object.len; at += 1 + object.len / 50) {
+        buf_clear(&out);
+        object.ptr[at] = (char)(object.ptr[at] ^ 0x20);
+        assert_int_not_equal(block_inspect(buf_str(&object), &out, &err), ERR_OK);
+        object.ptr[at] = (char)(object.ptr[at] ^ 0x20);
+    }
+}
+
 /* ---------- what is broken ---------- */
 
 /* Everything a reader can be asked; the first error. */
@@ -603,6 +624,7 @@ int main(void) {
         cmocka_unit_test(pages_are_picked_by_time_and_by_what_spans_have),
         cmocka_unit_test(a_few_columns_are_fetched_without_the_others),
         cmocka_unit_test(names_and_values_come_from_the_index),
+        cmocka_unit_test(an_inspection_checks_every_page),
         cmocka_unit_test(a_failing_or_lying_store_gives_an_error),
         cmocka_unit_test(flipped_bits_give_an_error_or_do_no_harm),
         cmocka_unit_test(too_little_memory_is_an_error),
