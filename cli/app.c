@@ -16,6 +16,7 @@
 #include "common/base/log.h"
 #include "common/base/telemetry.h"
 #include "gateway/gateway.h"
+#include "gateway/generator/generator.h"
 #include "ingester/ingester.h"
 #include "querier/querier.h"
 
@@ -57,6 +58,7 @@ struct App {
     IngesterSink sink;
     IngesterLogsSink logs_sink;
     IngesterSpansSink spans_sink;
+    Generator *generator;
     Gateway *gateway;
     Compactor *compactor;
     Cors *cors;
@@ -195,13 +197,26 @@ static void spans_sink_append(SpansSink *sink, const SpansBatch *batch, AppendDo
     ingester_append_spans(((IngesterSpansSink *)sink)->ingester, batch, done, context);
 }
 
+/* Between the gateway and the ingester: metrics derived from spans go the way of all metrics. */
+static ErrCode open_generator(App *app, Error *err) {
+    GeneratorOptions options = {
+        .spans = &app->spans_sink.sink,
+        .metrics = &app->sink.sink,
+        .tenants = app->tenants,
+        .budget = &app->memory.caches,
+        .clock = app->clock,
+        .interval_ms = app->configuration.settings.generator_interval,
+    };
+
+    return generator_new(&options, &app->generator, err);
+}
+
 static ErrCode open_gateway(App *app, Error *err) {
     const Settings *s = &app->configuration.settings;
     GatewayOptions options = {
         .tenants = app->tenants,
         .metrics = &app->sink.sink,
         .logs = &app->logs_sink.sink,
-        .spans = &app->spans_sink.sink,
         .clock = app->clock,
         .bodies = &app->memory.bodies,
         .caches = &app->memory.caches,
@@ -223,6 +238,8 @@ static ErrCode open_gateway(App *app, Error *err) {
         (IngesterLogsSink){{logs_sink_append, ingester_series_seed(app->ingester)}, app->ingester};
     app->spans_sink = (IngesterSpansSink){{spans_sink_append, ingester_series_seed(app->ingester)},
                                           app->ingester};
+    TRY(open_generator(app, err));
+    options.spans = generator_sink(app->generator);
     if (cors_new(s->http_cors_origin, &app->cors, err) != ERR_OK)
         return error_wrap(err, "http.cors_origin");
     options.cors = app->cors;
@@ -491,7 +508,9 @@ void app_stop(App *app) {
     cors_free(app->cors);
     gateway_free(app->gateway);
     pool_free(app->gateway_pool);
+    if (app->generator != NULL) generator_stop(app->generator);
     if (app->ingester != NULL) ingester_close(app->ingester, true);
+    generator_free(app->generator);
     log_tails_free(app->tails);
     compactor_free(app->compactor);
     pool_free(app->background);
