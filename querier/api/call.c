@@ -100,6 +100,14 @@ static void answer_text_error(HttpRequest *request, const Error *err) {
     http_respond(request, status, "text/plain; charset=utf-8", str_of(err->text));
 }
 
+/* Tempo's, as plain text, too. */
+static void answer_tempo_error(HttpRequest *request, const Error *err) {
+    int status = http_status(err->code);
+
+    if (err->code == ERR_LIMIT) status = 422;
+    http_respond(request, status, "text/plain; charset=utf-8", str_of(err->text));
+}
+
 /* `evaluating`: what is wrong with the data or its labels is no fault of the request's form. */
 static void answer_error(HttpRequest *request, const ApiEndpoint *endpoint, bool evaluating,
                          const Error *err) {
@@ -112,6 +120,10 @@ static void answer_error(HttpRequest *request, const ApiEndpoint *endpoint, bool
         http_set_header(request, "Retry-After", STR("1"));
     if ((endpoint->flags & API_LOKI) != 0) {
         answer_loki_error(request, err);
+        return;
+    }
+    if ((endpoint->flags & API_TEMPO) != 0) {
+        answer_tempo_error(request, err);
         return;
     }
     if ((endpoint->flags & API_TEXT_ERRORS) != 0) {
@@ -184,6 +196,7 @@ static const FetchTenant *fetch_tenants(ApiCall *call) {
             retention_ms = stream_retention_longest(limits.log_streams, limits.retention_logs_ms);
         }
 
+        if ((call->endpoint->flags & API_TEMPO) != 0) retention_ms = limits.retention_traces_ms;
         if (retention_ms > 0) out[i].keep_from_ms = now_ms - retention_ms;
         call->keep_from_ms = MAX(call->keep_from_ms, out[i].keep_from_ms);
     }
@@ -235,6 +248,11 @@ static ErrCode prepare(ApiCall *call, Error *err) {
     if ((call->endpoint->flags & API_LOKI) != 0)
         call->streams = fetch_streams_new(&querier->options.fetch, tenants, call->tenant_count,
                                           &call->stats, call->arena);
+    if ((call->endpoint->flags & API_TEMPO) != 0) {
+        call->traces = fetch_traces_new(&querier->options.fetch, tenants, call->tenant_count,
+                                        &call->stats, call->arena);
+        if (call->traces == NULL) return api_out_of_memory(err);
+    }
     if (call->query.symbols == NULL || call->source == NULL ||
         ((call->endpoint->flags & API_LOKI) != 0 && call->streams == NULL))
         return api_out_of_memory(err);
@@ -385,7 +403,7 @@ static const ApiEndpoint *const endpoint_lists[] = {
     api_query_endpoints,     api_series_endpoints,       api_status_endpoints,
     api_read_endpoints,      api_federate_endpoints,     api_loki_query_endpoints,
     api_loki_meta_endpoints, api_loki_field_endpoints,   api_loki_delete_endpoints,
-    api_loki_tail_endpoints, api_loki_pattern_endpoints,
+    api_loki_tail_endpoints, api_loki_pattern_endpoints, api_tempo_trace_endpoints,
 };
 
 static size_t count_endpoints(void) {
@@ -472,6 +490,7 @@ void querier_stop_tails(Querier *querier) {
 
 void querier_register(Querier *querier, HttpServer *server) {
     static const char *const prefixes[] = {"", "/prometheus"}, *const loki[] = {"", "/logs"};
+    static const char *const tempo[] = {"", "/tempo"};
     size_t used = 0;
 
     for (size_t l = 0; l < ARRAY_LEN(endpoint_lists); l++)
@@ -484,6 +503,8 @@ void querier_register(Querier *querier, HttpServer *server) {
 
                 if ((e->flags & API_LOKI) != 0)
                     snprintf(path, sizeof path, "%s%s", loki[p], e->path);
+                else if ((e->flags & API_TEMPO) != 0)
+                    snprintf(path, sizeof path, "%s%s", tempo[p], e->path);
                 else
                     snprintf(path, sizeof path, "%s%s%s", prefixes[p],
                              (e->flags & API_AT_ROOT) != 0 ? "" : "/api/v1", e->path);

@@ -23,7 +23,8 @@ typedef enum ApiFlags {
     API_TEXT_ERRORS = 1, /* as text/plain, for callers that are no browsers */
     API_AT_ROOT = 2,     /* `path` is not below /api/v1 */
     API_TIMEOUT = 8,     /* takes `timeout`; elsewhere it has no meaning */
-    API_LOKI = 4, /* logs: `path` is whole, and served at / and /logs; errors as Loki has them */
+    API_LOKI = 4,   /* logs: `path` is whole, and served at / and /logs; errors as Loki has them */
+    API_TEMPO = 16, /* traces: `path` is whole, and served at / and /tempo; errors as Tempo's */
 } ApiFlags;
 
 struct Querier {
@@ -58,6 +59,8 @@ struct ApiCall {
     SeriesSource *source;  /* of metrics */
     StreamSource *streams; /* of logs, for API_LOKI */
     StreamStats stream_stats;
+    TraceSource *traces; /* of traces, for API_TEMPO */
+    TraceStats trace_stats;
     uint64_t started_ns;
     int status;               /* 200 unless `run` says otherwise */
     const char *content_type; /* application/json unless `run` says otherwise */
@@ -105,6 +108,7 @@ extern const ApiEndpoint api_series_endpoints[];
 extern const ApiEndpoint api_status_endpoints[];
 extern const ApiEndpoint api_read_endpoints[];
 extern const ApiEndpoint api_federate_endpoints[];
+extern const ApiEndpoint api_tempo_trace_endpoints[];
 extern const ApiEndpoint api_loki_query_endpoints[];
 extern const ApiEndpoint api_loki_meta_endpoints[];
 extern const ApiEndpoint api_loki_field_endpoints[];
