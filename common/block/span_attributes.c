@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/block/span_build.h"
+#include "common/block/span_text.h"
 
 enum { ROOM_FIRST = 32 };
 
@@ -26,7 +27,7 @@ void attribute_drafts_init(AttributeDrafts *drafts, Arena *scratch, uint64_t see
 /* ---------- names ---------- */
 
 static bool is_name(const AttributeName *name, AttributeScope scope, Str key) {
-    return name->scope == scope && str_equal(name->key, key);
+    return name->scope == scope && text_equal(name->key, key);
 }
 
 static bool names_grow(AttributeDrafts *d) {
@@ -51,7 +52,7 @@ static bool names_grow(AttributeDrafts *d) {
 }
 
 static uint32_t find_name(AttributeDrafts *d, AttributeScope scope, Str key) {
-    uint32_t hash = (uint32_t)hash_bytes_seeded(key.ptr, key.len, d->seed + scope), slot;
+    uint32_t hash = (uint32_t)text_hash(key, d->seed + (uint64_t)scope), slot;
     AttributeName *name;
 
     if (d->name_count == d->name_capacity && !names_grow(d)) {

@@ -357,8 +357,9 @@ SpanSortItem span_sort_trace(const TraceRow *trace, uint32_t index) {
 }
 
 /* Leaves doubles out of all traces, and sorts these by the starts of what is left. */
-static ErrCode sort_traces(Tree *t, Groups *g, uint32_t *spans, Arena *scratch, SpanSortItem **out,
-                           Error *err) {
+static ErrCode sort_traces(Tree *t, Groups *g, uint32_t *spans, uint32_t count, Arena *scratch,
+                           SpanSortItem **out, Error *err) {
+    enum { AHEAD = 32 }; /* spans that will be looked at, wherever in memory they lie */
     SpanSortItem *items = ARENA_ARRAY(scratch, SpanSortItem, (size_t)g->count * 2 + 1);
 
     if (items == NULL) return span_no_memory(err);
@@ -366,6 +367,9 @@ static ErrCode sort_traces(Tree *t, Groups *g, uint32_t *spans, Arena *scratch, 
         TraceRow *trace = &g->traces[i];
         const Span *s;
 
+        for (uint32_t k = i == 0 ? 0 : trace->first + AHEAD;
+             k < trace->first + trace->count + AHEAD && k < count; k++)
+            __builtin_prefetch(&t->all[spans[k]].id);
         t->count = trace->count;
         t->spans = spans + trace->first;
         index_spans(t, spans + trace->first);
@@ -398,7 +402,7 @@ ErrCode span_order_make(const Span *spans, uint32_t count, const uint32_t *origi
     TRY(group(spans, count, tree.seed, scratch, &groups, err));
     sorted = spans_by_trace(&groups, count, scratch);
     if (sorted == NULL || !tree_alloc(&tree, groups.largest, scratch)) return span_no_memory(err);
-    TRY(sort_traces(&tree, &groups, sorted, scratch, &traces, err));
+    TRY(sort_traces(&tree, &groups, sorted, count, scratch, &traces, err));
     out->spans = ARENA_ARRAY(scratch, uint32_t, n);
     out->traces = ARENA_ARRAY(arena, TraceRow, groups.count + (size_t)1);
     out->parents = ARENA_ARRAY(arena, uint32_t, n);

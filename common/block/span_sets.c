@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/block/span_build.h"
+#include "common/block/span_text.h"
 
 enum { SLOTS_FIRST = 16, SORT_RUN = 16 };
 
@@ -91,7 +92,7 @@ static bool text_set_grow(TextSet *set) {
 }
 
 uint32_t text_set_put(TextSet *set, Str text) {
-    uint32_t hash = (uint32_t)hash_bytes_seeded(text.ptr, text.len, set->seed);
+    uint32_t hash = (uint32_t)text_hash(text, set->seed);
     uint32_t mask, slot;
 
     if (UNLIKELY(set->failed)) return 0;
@@ -105,7 +106,7 @@ uint32_t text_set_put(TextSet *set, Str text) {
     for (slot = hash & mask; set->slots[slot] != 0; slot = (slot + 1) & mask) {
         uint32_t n = set->slots[slot] - 1;
 
-        if (set->hashes[n] == hash && str_equal(set->texts[n], text)) return n;
+        if (set->hashes[n] == hash && text_equal(set->texts[n], text)) return n;
     }
     set->slots[slot] = set->count + 1;
     set->texts[set->count] = text;

@@ -70,8 +70,32 @@ typedef struct Builder {
     uint32_t links;
 } Builder;
 
+enum { AHEAD = 12, CACHE_LINE = 64 };
+
+/* Rows lie anywhere in memory, and waiting for them would be most of the work: so who goes through
+ * them asks for those to come. */
 static const Span *span_of(const Builder *b, uint32_t row) {
+    if (row + AHEAD < b->order.row_count) {
+        const char *later = (const char *)&b->spans[b->order.spans[row + AHEAD]];
+
+        for (size_t at = 0; at < sizeof(Span); at += CACHE_LINE) __builtin_prefetch(later + at);
+    }
     return &b->spans[b->order.spans[row]];
+}
+
+/* Likewise attributes of a row, and with `texts` what is in those. */
+static void expect_attributes(const Builder *b, uint32_t row, bool texts) {
+    const Attributes *list;
+
+    if (row + AHEAD / 2 < b->order.row_count) {
+        list = &b->spans[b->order.spans[row + AHEAD / 2]].attributes;
+        for (size_t at = 0; at < list->count * sizeof(Attribute); at += CACHE_LINE)
+            __builtin_prefetch((const char *)list->items + at);
+    }
+    if (row + AHEAD / 4 >= b->order.row_count) return;
+    list = &b->spans[b->order.spans[row + AHEAD / 4]].attributes;
+    for (uint32_t i = 0; i < list->count; i++)
+        __builtin_prefetch(texts ? list->items[i].text.ptr : list->items[i].key.ptr);
 }
 
 static ErrCode take_origins(Builder *b, uint32_t count, Error *err) {
@@ -189,6 +213,8 @@ static ErrCode text_columns(Builder *b, Error *err) {
     for (uint32_t r = 0; r < rows; r++) {
         const Span *s = span_of(b, r);
 
+        if (r + AHEAD / 2 < rows)
+            __builtin_prefetch(b->spans[b->order.spans[r + AHEAD / 2]].name.ptr);
         names.codes[r] = text_set_put(&names.set, s->name);
         messages.codes[r] = text_set_put(&messages.set, s->status_message);
         states.codes[r] = text_set_put(&states.set, s->state);
@@ -312,6 +338,7 @@ static void each_attribute(Builder *b, AttributeFill *fills) {
     for (uint32_t r = 0; r < rows; r++) {
         const Span *s = span_of(b, r);
 
+        expect_attributes(b, r, fills != NULL);
         if (fills == NULL)
             draw(b, SCOPE_SPAN, &s->attributes, r, &at);
         else
