@@ -80,6 +80,13 @@ typedef struct Block Block; /* an open object, pinned by the arena it was opened
 /* `size` as the manifest has it (0: unknown). ERR_CORRUPT names the object and what is wrong. */
 MUST_USE ErrCode block_open(BlockCache *cache, Str key, uint64_t size, Arena *arena,
                             BlockStats *stats, const Block **out, Error *err);
+/* The same, but the first GET brings the object's last `ahead` bytes, if that is more than it would
+ * bring anyway. */
+MUST_USE ErrCode block_open_ahead(BlockCache *cache, Str key, uint64_t size, uint64_t ahead,
+                                  Arena *arena, BlockStats *stats, const Block **out, Error *err);
+/* How many bytes that are, for whoever will look for traces by their ids: then what tells that a
+ * trace isn't in the object comes along. `parts` as the manifest has them. */
+uint64_t block_traces_ahead(const BlockPart *parts, size_t count);
 const BlockPart *block_parts(const Block *block, size_t *count);
 
 /* Series of one tenant that match all matchers and have samples in [min, max], in labels_compare()

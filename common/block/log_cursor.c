@@ -139,7 +139,7 @@ static ErrCode open_part(LogCursor *c, uint64_t size, Str tenant, Error *err) {
     ObjectEnd end;
 
     if (scratch == NULL) return no_memory(err);
-    TRY(object_read_end(c->store, c->key, size, scratch, NULL, &end, err));
+    TRY(object_read_end(c->store, c->key, size, 0, scratch, NULL, &end, err));
     TRY(container_footer_parse(end.footer, &end.tail, c->index, &container, err));
     part = container_find_part(&container, tenant, SIGNAL_LOGS);
     return part == NULL ? ERR_OK : load_index(c, part, err);

@@ -27,22 +27,22 @@ ErrCode object_read(Store *store, Str key, uint64_t offset, uint64_t length, Are
     return ERR_OK;
 }
 
-ErrCode object_read_end(Store *store, Str key, uint64_t size, Arena *arena, BlockStats *stats,
-                        ObjectEnd *out, Error *err) {
+ErrCode object_read_end(Store *store, Str key, uint64_t size, uint64_t ahead, Arena *arena,
+                        BlockStats *stats, ObjectEnd *out, Error *err) {
     ObjectEnd end = {.size = size};
-    uint64_t start;
+    uint64_t start, wanted = MAX(ahead, (uint64_t)TAIL_BYTES);
 
     if (size == 0) {
         StoreObject object = {0};
 
-        TRY(store_get_tail(store, key, TAIL_BYTES, arena, &end.bytes, &object, err));
+        TRY(store_get_tail(store, key, (size_t)wanted, arena, &end.bytes, &object, err));
         count_get(stats, end.bytes.len);
         end.size = object.size;
-        if (end.bytes.len != MIN(end.size, (uint64_t)TAIL_BYTES))
+        if (end.bytes.len != MIN(end.size, wanted))
             return error_set(err, ERR_CORRUPT, "object ends early: %zu of its last bytes",
                              end.bytes.len);
     } else {
-        uint64_t length = MIN(size, (uint64_t)TAIL_BYTES);
+        uint64_t length = MIN(size, wanted);
 
         TRY(object_read(store, key, size - length, length, arena, stats, &end.bytes, err));
     }

@@ -79,6 +79,11 @@ static ErrCode make_block(void *context, Arena *arena, void **payload, Error *er
 
 ErrCode block_open(BlockCache *cache, Str key, uint64_t size, Arena *arena, BlockStats *stats,
                    const Block **out, Error *err) {
+    return block_open_ahead(cache, key, size, 0, arena, stats, out, err);
+}
+
+ErrCode block_open_ahead(BlockCache *cache, Str key, uint64_t size, uint64_t ahead, Arena *arena,
+                         BlockStats *stats, const Block **out, Error *err) {
     Opening o = {.cache = cache, .key = key, .name = cache_name_hash(cache, key)};
     CacheKey cache_key = {.object = o.name, .kind = ENTRY_BLOCK};
     CacheEntry *entry = cache_find(cache, &cache_key);
@@ -89,7 +94,8 @@ ErrCode block_open(BlockCache *cache, Str key, uint64_t size, Arena *arena, Bloc
         CLEANUP(arena_free) Arena *scratch = arena_new(0, arena_budget(arena));
 
         if (scratch == NULL) return error_set(err, ERR_LIMIT, "no memory to open a block");
-        if (object_read_end(cache_store(cache), key, size, scratch, stats, &o.end, err) != ERR_OK ||
+        if (object_read_end(cache_store(cache), key, size, ahead, scratch, stats, &o.end, err) !=
+                ERR_OK ||
             cache_make(cache, &cache_key, o.name,
                        (size_t)o.end.tail.footer_raw * 3 + o.end.bytes.len, arena_budget(arena),
                        make_block, &o, &entry, err) != ERR_OK)
@@ -101,6 +107,17 @@ ErrCode block_open(BlockCache *cache, Str key, uint64_t size, Arena *arena, Bloc
         return error_set(err, ERR_LIMIT, "no memory to open a block");
     }
     return ERR_OK;
+}
+
+uint64_t block_traces_ahead(const BlockPart *parts, size_t count) {
+    enum { FOOTER_BYTES = 4 << 10, PAGE_BYTES = 32, AHEAD_MAX = 8 << 20 };
+    uint64_t bytes;
+
+    /* What lies before another part would come with that in between. */
+    if (count == 0 || parts[count - 1].signal != SIGNAL_TRACES) return 0;
+    bytes = FOOTER_BYTES + parts[count - 1].series * SPAN_FILTER_BITS / 8 +
+            parts[count - 1].items / SPAN_WHOLE_ROWS_MIN * PAGE_BYTES;
+    return MIN(bytes, (uint64_t)AHEAD_MAX);
 }
 
 const BlockPart *block_parts(const Block *block, size_t *count) {

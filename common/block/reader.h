@@ -100,9 +100,9 @@ typedef struct ObjectEnd {
     ContainerTail tail;
     uint64_t size; /* of the object */
 } ObjectEnd;
-/* One GET, or two when the footer is longer than the first guess. `size` 0: unknown. `stats` may be
- * NULL. */
-MUST_USE ErrCode object_read_end(Store *store, Str key, uint64_t size, Arena *arena,
+/* One GET of `ahead` bytes or more, or two when the footer is longer. `size` 0: unknown. `stats`
+ * may be NULL. */
+MUST_USE ErrCode object_read_end(Store *store, Str key, uint64_t size, uint64_t ahead, Arena *arena,
                                  BlockStats *stats, ObjectEnd *out, Error *err);
 /* All of [offset, offset + length). */
 MUST_USE ErrCode object_read(Store *store, Str key, uint64_t offset, uint64_t length, Arena *arena,

@@ -6,7 +6,7 @@
  * Ids are known by 40 bits of their hash, whatever whoever made them put into them. Two of one hash
  * cost a page that is read in vain, one in a million times in a block of a million traces.
  *
- * Three layers. A *filter* of 14 bits a trace says that a trace isn't here, and is wrong once in
+ * Three layers. A *filter* of 14 to 17 bits a trace says that a trace isn't here, and is wrong once in
  * 4,096 times. The *ids*, sorted by hash, each with the page it is in, lie in pages of their own.
  * Which of those a hash is in say their *first hashes*, which stand beside the filter: so a look-up
  * needs one page of ids, and no more.
@@ -19,6 +19,7 @@
 enum {
     SPAN_HASH_BITS = 40,
     SPAN_IDS_PER_PAGE = 4096,
+    SPAN_FILTER_BITS = 17, /* of a filter for each trace, at most, but for the smallest */
 };
 
 /* By hash, then page. */

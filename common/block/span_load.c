@@ -5,6 +5,10 @@
 
 #include "common/block/reader.h"
 
+/* Queries need something of page after page: what lies between is cheaper to bring along than it is
+ * to wait for one more answer. */
+enum { SPAN_GAP_BYTES_MAX = 192 << 10 };
+
 static ErrCode no_memory(Error *err) {
     return error_set(err, ERR_LIMIT, "no memory to read traces");
 }
@@ -439,7 +443,7 @@ static ErrCode fetch_missing(Loading *l, Error *err) {
         for (end = first + 1; end < l->missing_count; end++) {
             const Missing *m = &l->missing[end], *before = m - 1;
 
-            if (m->offset - (before->offset + before->bytes) > GET_GAP_BYTES_MAX ||
+            if (m->offset - (before->offset + before->bytes) > SPAN_GAP_BYTES_MAX ||
                 m->offset + m->bytes - start > GET_BYTES_MAX)
                 break;
         }

@@ -72,8 +72,9 @@ typedef struct Opening {
 static ErrCode open_part(void *context, TracePart *part, Error *err) {
     TraceFetch *fetch = ((Opening *)context)->fetch;
 
-    return block_open(fetch->options.cache, part->entry->key, part->entry->size, part->arena,
-                      fetch->stats, &part->block, err);
+    return block_open_ahead(fetch->options.cache, part->entry->key, part->entry->size,
+                            block_traces_ahead(part->entry->parts, part->entry->part_count),
+                            part->arena, fetch->stats, &part->block, err);
 }
 
 ErrCode trace_parts(TraceFetch *fetch, QueryContext *query, const FetchTenant *tenant,

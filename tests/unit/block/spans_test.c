@@ -268,6 +268,43 @@ static void a_trace_by_id_costs_two_gets_and_none_where_it_is_not(void **state) 
     close_object(&o);
 }
 
+static void what_a_look_up_needs_comes_with_the_footer_when_it_is_asked_for(void **state) {
+    static const uint64_t counts[] = {1, 100, 5000, 60000};
+
+    (void)state;
+    for (size_t c = 0; c < ARRAY_LEN(counts); c++) {
+        CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
+        CLEANUP_IN_PLACE(buf_done) Buf object;
+        Traffic t = {0, counts[c], 0, 1};
+        SpanTable table = traffic_table(arena, &t);
+        const BlockPart *parts;
+        size_t part_count;
+        uint64_t before = 0;
+        Opened o;
+        Error err;
+
+        buf_init(&object, 0);
+        traffic_object(&table, 1, &object);
+        open_object(&o, buf_str(&object));
+        parts = block_parts(o.block, &part_count);
+        (void)gets_since(&o, &before);
+        block_cache_forget(o.cache, KEY);
+        assert_ok(block_open_ahead(o.cache, KEY, object.len, block_traces_ahead(parts, part_count),
+                                   o.arena, &o.stats, &o.block, &err),
+                  &err);
+        assert_int_equal(gets_since(&o, &before), 1);
+        for (uint64_t n = 0; n < 100; n++) {
+            TraceId id = traffic_id(1 << 20 | n);
+            SpansSelection selection;
+
+            assert_ok(block_spans_find(o.block, STR("t"), &id, o.arena, &o.stats, &selection, &err),
+                      &err);
+        }
+        assert_int_equal(gets_since(&o, &before), 0);
+        close_object(&o);
+    }
+}
+
 static void a_small_block_comes_with_its_footer(void **state) {
     CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
     CLEANUP_IN_PLACE(buf_done) Buf object;
@@ -619,6 +656,7 @@ int main(void) {
         cmocka_unit_test(the_same_tables_give_the_same_bytes),
         cmocka_unit_test(a_trace_larger_than_a_page_is_on_two),
         cmocka_unit_test(a_trace_by_id_costs_two_gets_and_none_where_it_is_not),
+        cmocka_unit_test(what_a_look_up_needs_comes_with_the_footer_when_it_is_asked_for),
         cmocka_unit_test(a_small_block_comes_with_its_footer),
         cmocka_unit_test(places_of_all_traces_come_in_one_get),
         cmocka_unit_test(pages_are_picked_by_time_and_by_what_spans_have),
