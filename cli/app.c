@@ -165,6 +165,7 @@ static ErrCode open_ingester(App *app, Error *err) {
         .tenants = app->tenants,
         .changes = app->changes,
         .heads = &app->memory.heads,
+        .caches = &app->memory.caches,
         .background = &app->memory.background,
         .clock = app->clock,
         .wal_sync = s->wal_sync == 0 ? WAL_SYNC_ALWAYS : WAL_SYNC_INTERVAL,

@@ -40,7 +40,11 @@ typedef struct LookSlot {
     MetricsSelection metrics;
     HeadExemplars *exemplars;
     LogsSelection logs;
-    HeadSpans spans;
+    HeadSpans spans; /* of one trace */
+    HeadSpanGroup *groups;
+    size_t group_count;
+    SpanCache *cache;
+    uint32_t tenant;
 } LookSlot;
 
 /* One question to one lane. What looks at a generation is look(); it fills a slot of its own kind.
@@ -303,9 +307,15 @@ static ErrCode look_spans(Look *look, const Generation *generation, uint32_t ten
     LookSlot *slot = next_slot(look, arena);
 
     if (slot == NULL) return out_of_memory(err);
-    TRY(spans_head_select(&generation->spans, tenant, select->min_ns, select->max_ns, select->trace,
-                          arena, &slot->spans, err));
-    if (slot->spans.trace_count > 0) look->slot_count++;
+    slot->cache = generation->spans.cache;
+    slot->tenant = tenant;
+    if (select->trace != NULL)
+        TRY(spans_head_select(&generation->spans, tenant, select->min_ns, select->max_ns,
+                              select->trace, arena, &slot->spans, err));
+    else
+        TRY(spans_head_groups(&generation->spans, tenant, select->min_ns, select->max_ns, arena,
+                              &slot->groups, &slot->group_count, err));
+    if (slot->spans.trace_count > 0 || slot->group_count > 0) look->slot_count++;
     return ERR_OK;
 }
 
@@ -346,6 +356,51 @@ static ErrCode make_tables(HeadSpans *spans, Arena *arena, TableList *list, Erro
     }
 }
 
+/* Tables of one group into what is kept from query to query. False: no memory for that. */
+static bool keep_group(HeadSpanGroup *from, SpanGroup *group) {
+    Error err;
+    TableList list = {0};
+
+    if (make_tables(&from->spans, group->arena, &list, &err) != ERR_OK) return false;
+    group->tables = list.items;
+    group->count = list.count;
+    group->spans = from->count;
+    return true;
+}
+
+static void group_release(void *what) {
+    span_group_unref(what);
+}
+
+static ErrCode list_group(const LookSlot *slot, HeadSpanGroup *group, Budget *caches, Arena *arena,
+                          TableList *list, Error *err) {
+    SpanGroup *kept = group->kept;
+
+    if (kept == NULL) {
+        kept = span_group_new(caches);
+        if (kept == NULL || !keep_group(group, kept)) {
+            span_group_unref(kept);
+            return make_tables(&group->spans, arena, list, err);
+        }
+        if (!arena_on_free(arena, group_release, kept)) {
+            span_group_unref(kept);
+            return out_of_memory(err);
+        }
+        span_cache_put(slot->cache, slot->tenant, group->number, kept);
+    }
+    for (size_t i = 0; i < kept->count; i++)
+        if (!list_table(list, kept->tables[i], arena)) return out_of_memory(err);
+    return ERR_OK;
+}
+
+static ErrCode list_slot(const LookSlot *slot, Budget *caches, Arena *arena, TableList *list,
+                         Error *err) {
+    for (size_t i = 0; i < slot->group_count; i++)
+        TRY(list_group(slot, &slot->groups[i], caches, arena, list, err));
+    if (slot->spans.trace_count == 0) return ERR_OK;
+    return make_tables((HeadSpans *)(uintptr_t)&slot->spans, arena, list, err);
+}
+
 static ErrCode reader_spans(void *context, const SpanHeadSelect *select, Arena *arena,
                             const SpanTable ***out, size_t *count, Error *err) {
     Ingester *ingester = context;
@@ -356,7 +411,7 @@ static ErrCode reader_spans(void *context, const SpanHeadSelect *select, Arena *
     TRY(look_everywhere(ingester, &question, arena, &looks, err));
     for (unsigned i = 0; i < ingester->lane_count; i++)
         for (size_t k = 0; k < looks[i].slot_count; k++)
-            TRY(make_tables(&looks[i].slots[k].spans, arena, &list, err));
+            TRY(list_slot(&looks[i].slots[k], ingester->options.caches, arena, &list, err));
     *out = list.items;
     *count = list.count;
     return ERR_OK;

@@ -34,6 +34,7 @@ typedef struct IngesterOptions {
     Changes *changes; /* where samples are noted before they are acknowledged; NULL: nowhere */
     Budget *heads;
     Budget *background; /* flushes */
+    Budget *caches;     /* columns of spans that queries made; NULL: not accounted */
     Pool *background_pool;
     const Clock *clock;
     WalSync wal_sync;

@@ -63,7 +63,7 @@ typedef struct SpanHeadSelect {
 
 typedef struct SpanHeadReader {
     /* Tables of all columns, kept alive by the arena; a trace is in one table of a lane and head
-     * generation, whole as far as that has it. */
+     * generation, whole as far as that has it. Traces outside of the range may be among them. */
     ErrCode (*select)(void *context, const SpanHeadSelect *select, Arena *arena,
                       const SpanTable ***out, size_t *count, Error *err);
     void *context;

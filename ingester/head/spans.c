@@ -4,8 +4,8 @@
 #include "ingester/head/spans.h"
 
 bool spans_head_init(SpansHead *head, Slab *slab, size_t reserve, Budget *budget) {
-    *head = (SpansHead){.slab = slab};
-    return region_init(&head->origin_region, reserve, budget) &&
+    *head = (SpansHead){.slab = slab, .cache = span_cache_new()};
+    return head->cache != NULL && region_init(&head->origin_region, reserve, budget) &&
            region_init(&head->trace_region, reserve, budget) &&
            region_init(&head->tenant_region, reserve, budget) &&
            table_init(&head->origins, budget) && table_init(&head->traces, budget);
@@ -17,6 +17,7 @@ void spans_head_done(SpansHead *head) {
     region_done(&head->tenant_region);
     table_done(&head->origins);
     table_done(&head->traces);
+    span_cache_free(head->cache);
     *head = (SpansHead){0};
 }
 
@@ -101,6 +102,7 @@ uint32_t spans_head_trace(SpansHead *head, uint32_t tenant, const TraceId *id) {
                                        .min_ns = INT64_MAX,
                                        .max_ns = INT64_MIN,
                                        .tenant = tenant,
+                                       .ordinal = owner->trace_count,
                                        .next = owner->traces};
     owner->traces = n;
     owner->trace_count++;
@@ -213,4 +215,91 @@ ErrCode spans_head_select(const SpansHead *head, uint32_t tenant, int64_t min_ns
         spans += trace->span_count;
     }
     return hand_out_origins(head, arena, out, err);
+}
+
+/* ---------- groups ---------- */
+
+/* What is said of a group before it is looked at closely. */
+typedef struct GroupSum {
+    int64_t min_ns;
+    int64_t max_ns;
+    uint64_t spans;
+    uint32_t traces;
+} GroupSum;
+
+static GroupSum *sum_groups(const SpansHead *head, uint32_t first, size_t count, Arena *arena) {
+    GroupSum *sums = ARENA_ARRAY(arena, GroupSum, count);
+
+    for (size_t i = 0; sums != NULL && i < count; i++)
+        sums[i] = (GroupSum){.min_ns = INT64_MAX, .max_ns = INT64_MIN};
+    for (uint32_t i = first; sums != NULL && i != SPANS_NONE; i = head_trace(head, i)->next) {
+        const HeadTrace *trace = head_trace(head, i);
+        GroupSum *sum = &sums[trace->ordinal / SPAN_GROUP_TRACES];
+
+        if (trace->span_count == 0) continue;
+        sum->min_ns = MIN(sum->min_ns, trace->min_ns);
+        sum->max_ns = MAX(sum->max_ns, trace->max_ns);
+        sum->spans += trace->span_count;
+        sum->traces++;
+    }
+    return sums;
+}
+
+static void group_release(void *what) {
+    span_group_unref(what);
+}
+
+/* Its tables if they are kept; room for what to make them of if they aren't. */
+static ErrCode begin_group(const SpansHead *head, uint32_t tenant, const GroupSum *sum,
+                           Arena *arena, HeadSpanGroup *group, Error *err) {
+    group->kept = span_cache_get(head->cache, tenant, group->number, sum->spans);
+    if (group->kept != NULL) {
+        if (arena_on_free(arena, group_release, group->kept)) return ERR_OK;
+        span_group_unref(group->kept);
+        return out_of_budget(err);
+    }
+    group->spans.traces = arena_alloc(arena, sum->traces * sizeof *group->spans.traces);
+    if (group->spans.traces == NULL) return out_of_budget(err);
+    return hand_out_origins(head, arena, &group->spans, err);
+}
+
+static ErrCode add_to_group(const SpansHead *head, const HeadTrace *trace, Arena *arena,
+                            HeadSpanGroup *group, Error *err) {
+    const HeadSpan **spans = arena_alloc(arena, trace->span_count * sizeof *spans);
+
+    if (spans == NULL) return out_of_budget(err);
+    hand_out(head, trace, spans, &group->spans.traces[group->spans.trace_count++]);
+    group->spans.span_count += trace->span_count;
+    return ERR_OK;
+}
+
+ErrCode spans_head_groups(const SpansHead *head, uint32_t tenant, int64_t min_ns, int64_t max_ns,
+                          Arena *arena, HeadSpanGroup **out, size_t *count, Error *err) {
+    const HeadSpanTenant *owner =
+        tenant < head->tenant_count ? head_span_tenant(head, tenant) : NULL;
+    size_t groups = owner == NULL ? 0 : owner->trace_count / SPAN_GROUP_TRACES + 1;
+    HeadSpanGroup **by_number = ARENA_ARRAY(arena, HeadSpanGroup *, MAX(groups, (size_t)1));
+    GroupSum *sums = groups == 0 ? NULL : sum_groups(head, owner->traces, groups, arena);
+
+    *count = 0;
+    if (groups == 0) return ERR_OK;
+    *out = ARENA_ARRAY(arena, HeadSpanGroup, groups);
+    if (by_number == NULL || sums == NULL || *out == NULL) return out_of_budget(err);
+    for (size_t i = 0; i < groups; i++) {
+        HeadSpanGroup *group = &(*out)[*count];
+
+        if (sums[i].min_ns > max_ns || sums[i].max_ns < min_ns) continue;
+        *group = (HeadSpanGroup){.number = (uint32_t)i, .count = sums[i].spans};
+        TRY(begin_group(head, tenant, &sums[i], arena, group, err));
+        if (group->kept == NULL) by_number[i] = group;
+        (*count)++;
+    }
+    for (uint32_t i = owner->traces; i != SPANS_NONE; i = head_trace(head, i)->next) {
+        const HeadTrace *trace = head_trace(head, i);
+        HeadSpanGroup *group = by_number[trace->ordinal / SPAN_GROUP_TRACES];
+
+        if (group != NULL && trace->span_count > 0)
+            TRY(add_to_group(head, trace, arena, group, err));
+    }
+    return ERR_OK;
 }

@@ -3,13 +3,14 @@
  * spans.h: the traces of one head generation of one lane, all tenants: origins, traces and their
  * spans, as they were sent. One thread changes it; once frozen any may read it.
  *
- * A span costs 32 bytes besides its own; a trace 72 and a table slot. Spans lie one behind the
+ * A span costs 32 bytes besides its own; a trace 80 and a table slot. Spans lie one behind the
  * other in the order in which they came, whatever their trace; each leads to the one of its trace
  * that came before it. Bytes never move. The slab is shared with the metrics of the same
  * generation.
  */
 #include "common/base/error.h"
 #include "common/batch/spans.h"
+#include "ingester/head/span_cache.h"
 #include "ingester/head/table.h"
 
 enum {
@@ -50,7 +51,8 @@ typedef struct HeadTrace {
     uint64_t bytes;        /* of messages */
     uint64_t queued_bytes; /* of those */
     uint32_t tenant;
-    uint32_t next; /* of the tenant, or SPANS_NONE */
+    uint32_t ordinal; /* among the tenant's, from 0: SPAN_GROUP_TRACES make a group */
+    uint32_t next;    /* of the tenant, or SPANS_NONE */
 } HeadTrace;
 
 typedef struct HeadSpanTenant {
@@ -72,6 +74,7 @@ typedef struct SpansHead {
     SlabHandle chunk_end;
     uint64_t spans;
     uint64_t bytes; /* what spans hold in memory */
+    SpanCache *cache;
 } SpansHead;
 
 MUST_USE bool spans_head_init(SpansHead *head, Slab *slab, size_t reserve, Budget *budget);
@@ -141,3 +144,18 @@ typedef struct HeadSpans {
 MUST_USE ErrCode spans_head_select(const SpansHead *head, uint32_t tenant, int64_t min_ns,
                                    int64_t max_ns, const TraceId *only, Arena *arena,
                                    HeadSpans *out, Error *err);
+
+/* One group of traces, some of which reach into the range: with tables that are kept, which hold a
+ * reference, or with what to make them of. */
+typedef struct HeadSpanGroup {
+    SpanGroup *kept; /* NULL: there is none, or it has become old */
+    HeadSpans spans; /* of all traces of the group, otherwise */
+    uint32_t number;
+    uint64_t count; /* of spans */
+} HeadSpanGroup;
+
+/* The groups of the tenant's traces of which at least one reaches into [min_ns, max_ns]. References
+ * go with the arena. ERR_LIMIT: the arena. */
+MUST_USE ErrCode spans_head_groups(const SpansHead *head, uint32_t tenant, int64_t min_ns,
+                                   int64_t max_ns, Arena *arena, HeadSpanGroup **out, size_t *count,
+                                   Error *err);

@@ -127,6 +127,8 @@ ErrCode trace_parts_each(QueryContext *query, TraceParts *parts,
 typedef struct FetchedUnit {
     TracePiece piece;
     const SplitTraces *split;
+    int64_t min_ns; /* traces that reach into it, both inclusive */
+    int64_t max_ns;
 } FetchedUnit;
 
 typedef struct FetchedTraces {
@@ -146,7 +148,7 @@ typedef struct Gathering {
 } Gathering;
 
 static ErrCode add_unit(Arena *arena, Gathering *g, const TracePiece *piece,
-                        const SplitTraces *split, TraceUnit unit, Error *err) {
+                        const TraceParts *parts, TraceUnit unit, Error *err) {
     if (g->count == g->capacity) {
         size_t grown = MAX(g->capacity * 2, (size_t)64);
 
@@ -156,7 +158,7 @@ static ErrCode add_unit(Arena *arena, Gathering *g, const TracePiece *piece,
         if (g->units == NULL || g->out == NULL) return trace_out_of_memory(err);
         g->capacity = grown;
     }
-    g->units[g->count] = (FetchedUnit){.piece = *piece, .split = split};
+    g->units[g->count] = (FetchedUnit){*piece, parts->split, parts->min_ns, parts->max_ns};
     g->out[g->count++] = unit;
     return ERR_OK;
 }
@@ -210,8 +212,9 @@ static ErrCode add_piece(Arena *arena, PieceList *list, const TracePiece *piece,
 
 /* Pages that may have what is looked for become units; those that have a part of a trace, whether
  * or not they may, go to where it is put together. */
-static ErrCode part_units(QueryContext *query, const TracePart *part, const SplitTraces *split,
+static ErrCode part_units(QueryContext *query, const TraceParts *parts, const TracePart *part,
                           const TraceSelect *request, Gathering *g, PieceList *joined, Error *err) {
+    const SplitTraces *split = parts->split;
     bool *marked = NULL;
 
     TRY(split_pages(query, part, split, &marked, err));
@@ -224,7 +227,7 @@ static ErrCode part_units(QueryContext *query, const TracePart *part, const Spli
         const SpanPage *page = &part->wanted.pages[i];
         TracePiece piece = {.selection = &part->wanted, .page = page, .split = marked[page->page]};
 
-        TRY(add_unit(query->arena, g, &piece, split,
+        TRY(add_unit(query->arena, g, &piece, parts,
                      (TraceUnit){page->min_ns, page->max_ns, page->spans}, err));
     }
     if (request->stats != NULL)
@@ -232,24 +235,25 @@ static ErrCode part_units(QueryContext *query, const TracePart *part, const Spli
     return ERR_OK;
 }
 
-static ErrCode tenant_units(QueryContext *query, const TraceParts *parts, const SplitTraces *split,
+static ErrCode tenant_units(QueryContext *query, const TraceParts *parts,
                             const TraceSelect *request, Gathering *g, Error *err) {
+    const SplitTraces *split = parts->split;
     PieceList joined = {0};
 
     for (size_t i = 0; i < parts->count; i++)
-        TRY(part_units(query, &parts->items[i], split, request, g, &joined, err));
+        TRY(part_units(query, parts, &parts->items[i], request, g, &joined, err));
     for (size_t i = 0; i < parts->head_count; i++) {
         TracePiece piece = {.table = parts->heads[i]};
 
         piece.split = table_has_split(split, piece.table);
         if (piece.split) TRY(add_piece(query->arena, &joined, &piece, err));
-        TRY(add_unit(query->arena, g, &piece, split, table_unit(piece.table), err));
+        TRY(add_unit(query->arena, g, &piece, parts, table_unit(piece.table), err));
     }
     if (joined.count > 0) {
         TracePiece whole = {0};
 
         TRY(trace_join(query, split, joined.items, joined.count, &whole.table, err));
-        TRY(add_unit(query->arena, g, &whole, split, table_unit(whole.table), err));
+        TRY(add_unit(query->arena, g, &whole, parts, table_unit(whole.table), err));
     }
     return ERR_OK;
 }
@@ -283,8 +287,24 @@ static ErrCode sort_units(Arena *arena, const Gathering *g, FetchedTraces *trace
 
 /* ---------- reading units ---------- */
 
-static ErrCode take_split_out(const FetchedUnit *unit, Arena *arena, SpanTable *table, Error *err) {
-    return unit->piece.split ? trace_split_out(unit->split, arena, table, err) : ERR_OK;
+/* Takes out traces that lie elsewhere, too, and those outside of the range. */
+static ErrCode take_out(const FetchedUnit *unit, Arena *arena, SpanTable *table, Error *err) {
+    TraceRow *kept;
+    uint32_t count = 0, inside = 0;
+
+    if (unit->piece.split) TRY(trace_split_out(unit->split, arena, table, err));
+    for (uint32_t i = 0; i < table->trace_count; i++)
+        inside +=
+            table->traces[i].start_ns <= unit->max_ns && table->traces[i].end_ns >= unit->min_ns;
+    if (inside == table->trace_count) return ERR_OK;
+    kept = ARENA_ARRAY(arena, TraceRow, MAX(inside, 1U));
+    if (kept == NULL) return trace_out_of_memory(err);
+    for (uint32_t i = 0; i < table->trace_count; i++)
+        if (table->traces[i].start_ns <= unit->max_ns && table->traces[i].end_ns >= unit->min_ns)
+            kept[count++] = table->traces[i];
+    table->traces = kept;
+    table->trace_count = count;
+    return ERR_OK;
 }
 
 static ErrCode unit_open(const TraceSet *set, uint32_t index, Arena *arena, SpanTable *out,
@@ -298,7 +318,7 @@ static ErrCode unit_open(const TraceSet *set, uint32_t index, Arena *arena, Span
         *out = *piece->table;
     else
         TRY(span_page_read(piece->selection, piece->page, &traces->need, arena, out, err));
-    TRY(take_split_out(unit, arena, out, err));
+    TRY(take_out(unit, arena, out, err));
     if (traces->stats != NULL) {
         trace_stat(&traces->stats->units, 1);
         trace_stat(&traces->stats->traces, out->trace_count);
@@ -389,7 +409,8 @@ static ErrCode source_select(TraceSource *source, QueryContext *query, const Tra
                         parts, err));
         TRY(trace_parts_each(query, parts, select_part, &selecting, err));
         TRY(trace_split_find(fetch, query, parts, split, err));
-        TRY(tenant_units(query, parts, split, request, &g, err));
+        parts->split = split;
+        TRY(tenant_units(query, parts, request, &g, err));
         if (request->stats != NULL) trace_stat(&request->stats->blocks, parts->count);
     }
     return sort_units(query->arena, &g, traces, out, err);

@@ -27,6 +27,12 @@ typedef struct TracePart {
     Error err;
 } TracePart;
 
+/* Hashes of the traces that lie in several places, ascending. */
+typedef struct SplitTraces {
+    const uint64_t *hashes;
+    size_t count;
+} SplitTraces;
+
 /* What one tenant has in a range: objects and heads. */
 typedef struct TraceParts {
     Str tenant;
@@ -36,6 +42,7 @@ typedef struct TraceParts {
     size_t count;
     const SpanTable **heads;
     size_t head_count;
+    const SplitTraces *split; /* once it was found out */
 } TraceParts;
 
 /* A head's table, or a page of an object. */
@@ -45,12 +52,6 @@ typedef struct TracePiece {
     const SpanPage *page;
     bool split; /* it has traces that lie elsewhere, too */
 } TracePiece;
-
-/* Hashes of the traces that lie in several places, ascending. */
-typedef struct SplitTraces {
-    const uint64_t *hashes;
-    size_t count;
-} SplitTraces;
 
 static inline ErrCode trace_out_of_memory(Error *err) {
     return error_set(err, ERR_LIMIT,
