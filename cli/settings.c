@@ -104,7 +104,8 @@ static const ConfigSetting table[] = {
      "A lane that holds more than this in memory flushes early. 0: from its share of "
      "memory.limit."},
     {"flush.log_bytes", CONFIG_BYTES, FIELD(flush_log_bytes), "0", 0, 0, NULL, NULL,
-     "A lane that holds more than this of logs flushes early; while it fills up, at most twice as "
+     "A lane that holds more than this of logs and spans flushes early; while it fills up, at most "
+     "twice as "
      "much waits to be stored. Each stream adds 2 KiB. More makes larger objects for more memory. "
      "0: "
      "48 MiB shared by the lanes, at least 8 MiB each."},
