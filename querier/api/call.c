@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/base/telemetry.h"
 #include "common/net/cors.h"
+#include "common/net/grpc.h"
 #include "querier/api/internal.h"
 #include "querier/logql/engine/cut.h"
 #include "querier/logql/parser.h"
@@ -116,6 +117,10 @@ static void answer_error(HttpRequest *request, const ApiEndpoint *endpoint, bool
     ErrCode code = evaluating && err->code == ERR_INVALID ? ERR_LIMIT : err->code;
     const char *type = error_type_of(code, &status);
 
+    if ((endpoint->flags & API_GRPC) != 0) {
+        grpc_respond_error(request, err, 0);
+        return;
+    }
     if (err->code == ERR_RATE || err->code == ERR_UNAVAILABLE)
         http_set_header(request, "Retry-After", STR("1"));
     if ((endpoint->flags & API_LOKI) != 0) {
@@ -161,7 +166,8 @@ static void log_slow(ApiCall *call, const char *result, double seconds) {
 
     if (options->slow_ms <= 0 || seconds * 1000 < (double)options->slow_ms) return;
     counter_add(call->querier->slow_total, 1);
-    if (!api_param(call, "query", &query)) (void)api_param(call, "match[]", &query);
+    if (!api_param(call, "query", &query) && !api_param(call, "q", &query))
+        (void)api_param(call, "match[]", &query);
     LOG_WARN("slow query", LOG_STR("tenant", tenants.len > 0 ? tenants : call->tenants[0]),
              LOG_CSTR("endpoint", call->endpoint->path),
              LOG_STR("query", str_slice(query, 0, 1024)), LOG_CSTR("result", result),
@@ -264,6 +270,13 @@ static ErrCode prepare(ApiCall *call, Error *err) {
     call->query.series_max = call->limits.query_series_max;
     if (timeout_ms > 0)
         call->query.deadline_ns = call->started_ns + (uint64_t)timeout_ms * 1000000u;
+    if ((call->endpoint->flags & API_GRPC) != 0) {
+        uint64_t deadline_ns = grpc_deadline_ns(call->request);
+
+        if (deadline_ns != 0 &&
+            (call->query.deadline_ns == 0 || deadline_ns < call->query.deadline_ns))
+            call->query.deadline_ns = deadline_ns;
+    }
     return query_check(&call->query, err);
 }
 
@@ -291,7 +304,10 @@ static void run_call(void *context) {
     if (call->hand_over != NULL) {
         call->hand_over(call);
     } else if (call->streaming) {
-        if (code == ERR_OK)
+        err.code = code;
+        if ((call->endpoint->flags & API_GRPC) != 0)
+            grpc_respond_end(call->request, code == ERR_OK ? NULL : &err);
+        else if (code == ERR_OK)
             http_respond_end(call->request);
         else
             http_respond_abort(call->request);
@@ -400,10 +416,11 @@ static void handle(HttpRequest *request, void *context) {
 /* ---- the querier ---- */
 
 static const ApiEndpoint *const endpoint_lists[] = {
-    api_query_endpoints,     api_series_endpoints,       api_status_endpoints,
-    api_read_endpoints,      api_federate_endpoints,     api_loki_query_endpoints,
-    api_loki_meta_endpoints, api_loki_field_endpoints,   api_loki_delete_endpoints,
-    api_loki_tail_endpoints, api_loki_pattern_endpoints, api_tempo_trace_endpoints,
+    api_query_endpoints,        api_series_endpoints,       api_status_endpoints,
+    api_read_endpoints,         api_federate_endpoints,     api_loki_query_endpoints,
+    api_loki_meta_endpoints,    api_loki_field_endpoints,   api_loki_delete_endpoints,
+    api_loki_tail_endpoints,    api_loki_pattern_endpoints, api_tempo_trace_endpoints,
+    api_tempo_status_endpoints,
 };
 
 static size_t count_endpoints(void) {
@@ -460,15 +477,12 @@ ErrCode querier_new(const QuerierOptions *options, Querier **out, Error *err) {
         querier_free(querier);
         return code;
     }
-    if (options->fetch.cache != NULL && options->fetch.manifest != NULL)
-        querier->warmer = warmer_start(options->fetch.cache, options->fetch.manifest);
     *out = querier;
     return ERR_OK;
 }
 
 void querier_free(Querier *querier) {
     if (querier == NULL) return;
-    warmer_stop(querier->warmer);
     tailers_stop(querier->tailers);
     pool_free(querier->pool);
     tailers_free(querier->tailers);
@@ -501,6 +515,10 @@ void querier_register(Querier *querier, HttpServer *server) {
             EndpointContext *context = &querier->contexts[used++];
 
             *context = (EndpointContext){querier, e};
+            if ((e->flags & API_GRPC) != 0) {
+                grpc_route(server, e->path, handle, context, MIB(1));
+                continue;
+            }
             for (size_t p = 0; p < ARRAY_LEN(prefixes); p++) {
                 char path[128];
 

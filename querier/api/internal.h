@@ -5,7 +5,6 @@
 #include "common/base/telemetry.h"
 #include "querier/cache/range.h"
 #include "querier/exec/scheduler.h"
-#include "querier/fetch/warm.h"
 #include "querier/promql/parser.h"
 #include "querier/querier.h"
 #include "querier/tail/tail.h"
@@ -26,6 +25,7 @@ typedef enum ApiFlags {
     API_TIMEOUT = 8,     /* takes `timeout`; elsewhere it has no meaning */
     API_LOKI = 4,   /* logs: `path` is whole, and served at / and /logs; errors as Loki has them */
     API_TEMPO = 16, /* traces: `path` is whole, and served at / and /tempo; errors as Tempo's */
+    API_GRPC = 32,  /* a call of gRPC: `run` answers by itself, `path` names the method */
 } ApiFlags;
 
 struct Querier {
@@ -34,7 +34,6 @@ struct Querier {
     Scheduler *scheduler;
     Tailers *tailers;     /* NULL: nobody offers new entries */
     ResultCache *results; /* NULL: nothing is kept */
-    Warmer *warmer;       /* maybe NULL */
     Counter *slow_total;
     Histogram *seconds;
     struct EndpointContext *contexts;
@@ -110,10 +109,15 @@ extern const ApiEndpoint api_series_endpoints[];
 extern const ApiEndpoint api_status_endpoints[];
 extern const ApiEndpoint api_read_endpoints[];
 extern const ApiEndpoint api_federate_endpoints[];
-extern const ApiEndpoint api_tempo_trace_endpoints[];
 extern const ApiEndpoint api_loki_query_endpoints[];
 extern const ApiEndpoint api_loki_meta_endpoints[];
 extern const ApiEndpoint api_loki_field_endpoints[];
 extern const ApiEndpoint api_loki_delete_endpoints[];
 extern const ApiEndpoint api_loki_tail_endpoints[];
 extern const ApiEndpoint api_loki_pattern_endpoints[];
+extern const ApiEndpoint api_tempo_trace_endpoints[];
+extern const ApiEndpoint api_tempo_search_endpoints[];
+extern const ApiEndpoint api_tempo_tag_endpoints[];
+extern const ApiEndpoint api_tempo_metrics_endpoints[];
+extern const ApiEndpoint api_tempo_stream_endpoints[];
+extern const ApiEndpoint api_tempo_status_endpoints[];

@@ -19,8 +19,9 @@ typedef struct TempoSpans {
     const Span **spans;
     const uint32_t *starts;
 } TempoSpans;
-/* All columns of the table must be there. */
-MUST_USE ErrCode tempo_spans(const SpanTable *table, Arena *arena, TempoSpans *out, Error *err);
+/* All columns of the table must be there. With `keep` only rows that have a 1 there. */
+MUST_USE ErrCode tempo_spans(const SpanTable *table, const uint8_t *keep, Arena *arena,
+                             TempoSpans *out, Error *err);
 
 /* OTLP's messages: an array of ResourceSpans. JSON is protobuf's: 64-bit numbers as texts, ids in
  * base64, enums by name. */

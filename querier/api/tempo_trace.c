@@ -89,7 +89,7 @@ static ErrCode find(ApiCall *call, bool *found, TempoSpans *out, Error *err) {
     TRY(call->traces->find(call->traces, &call->query, &id, min_ns, max_ns, &call->trace_stats,
                            &table, err));
     *found = table.trace_count > 0;
-    return tempo_spans(&table, call->arena, out, err);
+    return tempo_spans(&table, NULL, call->arena, out, err);
 }
 
 static ErrCode run_v1(ApiCall *call, Buf *out, Error *err) {

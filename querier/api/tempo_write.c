@@ -292,7 +292,8 @@ static void write_span(const Span *span, Buf *out) {
 
 /* ---------- traces ---------- */
 
-ErrCode tempo_spans(const SpanTable *table, Arena *arena, TempoSpans *out, Error *err) {
+ErrCode tempo_spans(const SpanTable *table, const uint8_t *keep, Arena *arena, TempoSpans *out,
+                    Error *err) {
     uint32_t *starts = ARENA_ARRAY(arena, uint32_t, table->origin_count + (size_t)2);
     const Span **spans = ARENA_ARRAY(arena, const Span *, MAX(table->row_count, 1U));
 
@@ -301,8 +302,9 @@ ErrCode tempo_spans(const SpanTable *table, Arena *arena, TempoSpans *out, Error
     /* Counted one behind, so that filling them in moves each to where it belongs. */
     starts += 1;
     for (uint32_t t = 0; t < table->trace_count; t++)
-        for (uint32_t i = 0; i < table->traces[t].count; i++)
-            starts[table->origin_of[table->traces[t].first + i] + 1]++;
+        for (uint32_t row = table->traces[t].first, end = row + table->traces[t].count; row < end;
+             row++)
+            if (keep == NULL || keep[row]) starts[table->origin_of[row] + 1]++;
     for (uint32_t i = 0; i < table->origin_count; i++) starts[i + 1] += starts[i];
     for (uint32_t t = 0; t < table->trace_count; t++) {
         const TraceRow *trace = &table->traces[t];
@@ -310,7 +312,8 @@ ErrCode tempo_spans(const SpanTable *table, Arena *arena, TempoSpans *out, Error
 
         TRY(span_table_spans(table, trace, arena, &of_trace, err));
         for (uint32_t i = 0; i < trace->count; i++)
-            spans[starts[table->origin_of[trace->first + i]]++] = &of_trace[i];
+            if (keep == NULL || keep[trace->first + i])
+                spans[starts[table->origin_of[trace->first + i]]++] = &of_trace[i];
     }
     return ERR_OK;
 }
