@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/tenant_rules.h"
 #include "querier/querier.h"
 
 static const char *const auth_choices[] = {"auto", "none", NULL};
@@ -233,12 +234,17 @@ typedef struct LogStreamRules {
     size_t capacity;
 } LogStreamRules;
 
+/* Whose limits these are. */
+static size_t owner_of(const Configuration *out, const TenantLimits *limits) {
+    for (size_t i = 0; i < out->override_count; i++)
+        if (limits == &out->overrides[i].limits) return i + 1;
+    return 0;
+}
+
 static LogStreamRules *rules_of(Configuration *out, const TenantLimits *limits) {
-    size_t owner = 0;
+    size_t owner = owner_of(out, limits);
     LogStreamRules *rules;
 
-    for (size_t i = 0; i < out->override_count; i++)
-        if (limits == &out->overrides[i].limits) owner = i + 1;
     for (rules = out->rules; rules != NULL; rules = rules->next)
         if (rules->owner == owner) return rules;
     rules = ARENA_NEW(out->arena, LogStreamRules);
@@ -320,9 +326,13 @@ static ErrCode finish_generator(TenantLimits *limits, Error *err) {
 /* What a tenant has of its own beside single limits: of all, then of each override. */
 static ErrCode finish_tenants(Configuration *out, bool overrides, Error *err) {
     TRY(finish_rules(out, overrides, err));
-    if (!overrides) return finish_generator(&out->limits, err);
+    if (!overrides) {
+        TRY(tenant_rules_finish(out, 0, &out->limits, err));
+        return finish_generator(&out->limits, err);
+    }
     for (size_t i = 0; i < out->override_count; i++)
-        if (finish_generator(&out->overrides[i].limits, err) != ERR_OK)
+        if (tenant_rules_finish(out, i + 1, &out->overrides[i].limits, err) != ERR_OK ||
+            finish_generator(&out->overrides[i].limits, err) != ERR_OK)
             return error_wrap(err, "overrides of " STR_FMT, STR_ARG(out->overrides[i].tenant));
     return ERR_OK;
 }
@@ -333,7 +343,9 @@ static ErrCode set_limit(Configuration *out, TenantLimits *limits, Str name, Str
 
     if (str_starts_with(name, TENANT_LOG_STREAMS))
         return set_rule(out, limits, str_from(name, TENANT_LOG_STREAMS.len), text, err);
-
+    if (str_starts_with(name, TENANT_RULES))
+        return tenant_rules_set(out, owner_of(out, limits), str_from(name, TENANT_RULES.len), text,
+                                err);
     if (setting == NULL)
         return error_set(err, ERR_INVALID, "there is no limit named \"" STR_FMT "\"",
                          STR_ARG(str_slice(name, 0, 100)));
@@ -353,7 +365,7 @@ static ErrCode set_any(Configuration *out, Str name, Str text, Error *err) {
         return ERR_OK;
     }
     if (config_find(tenant_limit_table(), name) != NULL ||
-        str_starts_with(name, TENANT_LOG_STREAMS))
+        str_starts_with(name, TENANT_LOG_STREAMS) || str_starts_with(name, TENANT_RULES))
         return set_limit(out, &out->limits, name, text, err);
     return error_set(err, ERR_INVALID, "there is no setting named \"" STR_FMT "\"",
                      STR_ARG(str_slice(name, 0, 100)));
@@ -524,4 +536,5 @@ void configuration_write_markdown(Buf *out) {
             "```yaml\nretention:\n  logs: 30d\n  log_streams:\n"
             "    - {selector: '{namespace=\"dev\"}', period: 24h}\n"
             "    - {selector: '{container=~\"audit.*\"}', period: 365d, priority: 1}\n```\n"));
+    tenant_rules_write_markdown(out);
 }

@@ -83,8 +83,9 @@ typedef struct Configuration {
     bool limits_off;
     TenantOverride *overrides;
     size_t override_count;
-    struct LogStreamRules *rules; /* while it is read: of `limits`, then of each override */
-    Str file;                     /* empty: none */
+    struct LogStreamRules *rules;         /* while it is read: of `limits`, then of each override */
+    struct TenantRuleTexts *tenant_rules; /* likewise */
+    Str file;                             /* empty: none */
 } Configuration;
 
 /* Reads `--name value` and `--name=value`; `--config FILE` names the YAML file. ERR_INVALID says

@@ -33,6 +33,10 @@ ErrCode gateway_new(const GatewayOptions *options, Gateway **out, Error *err) {
     if (gateway->known == NULL || gateway->buffers == NULL)
         return error_set(err, ERR_LIMIT, "gateway: out of memory");
     TRY(otlp_settings_init(&gateway->otlp, &gateway->options.otlp, err));
+    if (options->spans != NULL) {
+        rules_sink_init(&gateway->rules, options->spans, options->tenants, options->bodies);
+        gateway->options.spans = &gateway->rules.sink;
+    }
     atomic_store(&shown, gateway);
     telemetry_callback("moraine_gateway_known_series_bytes", "",
                        "Memory of the set of series whose labels were checked before.",

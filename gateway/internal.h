@@ -6,6 +6,7 @@
 #include "gateway/gateway.h"
 #include "gateway/metrics/known.h"
 #include "gateway/otlp/settings.h"
+#include "gateway/rules/rules.h"
 
 struct Gateway {
     _Atomic size_t users;   /* the owner, and each request until its arena goes */
@@ -13,6 +14,7 @@ struct Gateway {
     KnownSeries *known;
     Buffers *buffers;
     OtlpSettings otlp;
+    RulesSink rules; /* before the sink of spans */
 };
 
 /* Keeps the gateway for as long as the request's arena lasts. False: out of memory. */

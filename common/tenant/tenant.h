@@ -10,6 +10,8 @@
 
 enum { TENANT_NAME_MAX = 150 };
 
+typedef struct TenantRules TenantRules; /* gateway/rules/rules.h */
+
 /* Letters, digits and !-_.*'() as Mimir has it; not "." or ".."; 1 to TENANT_NAME_MAX bytes.
  * ERR_INVALID says what is wrong. */
 MUST_USE ErrCode tenant_check(Str name, Error *err);
@@ -60,7 +62,9 @@ typedef struct TenantLimits {
     bool log_levels;                 /* entries get detected_level */
     int deletion_mode;               /* DeletionMode */
     const GeneratorRules *generator; /* metrics derived from spans; NULL: none. Never freed */
-    GeneratorSettings generate;      /* what they are made of: for who reads the configuration */
+    const TenantRules *rules;   /* what is done with OTLP before it is stored; NULL: nothing. Never
+                                 * freed */
+    GeneratorSettings generate; /* what they are made of: for who reads the configuration */
 } TenantLimits;
 
 typedef struct Tenants Tenants;

@@ -35,12 +35,17 @@ typedef struct Push {
     Str encoding;
     TenantLimits limits;
     int64_t now_ms;
-    Buf wire; /* what JSON became */
+    Buf wire;  /* what JSON became */
+    Buf ruled; /* what the tenant's rules made of it */
     OtlpOutcome outcome;
     Rows rows;       /* of metrics */
     Streams streams; /* of logs */
     Spans spans;     /* of traces */
 } Push;
+
+static void release_ruled(void *what) {
+    buf_done(&((Push *)what)->ruled);
+}
 
 static void release_wire(void *what) {
     buf_done(&((Push *)what)->wire);
@@ -178,6 +183,24 @@ static ErrCode inflate(Push *push, Str *out, Error *err) {
     return ERR_OK;
 }
 
+/* Of logs and metrics; those of spans are applied to their batch, whatever protocol it came by. */
+static ErrCode apply_rules(Push *push, Str *body, Error *err) {
+    RuleSignal signal = push->kind == OTLP_LOGS_REQUEST ? RULE_LOGS : RULE_METRICS;
+    Arena *arena = http_arena(push->request);
+    uint64_t dropped = 0;
+    ErrCode code;
+
+    if (push->kind == OTLP_TRACES_REQUEST || !rules_any(push->limits.rules, signal)) return ERR_OK;
+    buf_init(&push->ruled, bytes_max(push));
+    if (!arena_on_free(arena, release_ruled, push)) return inflate_no_memory(err);
+    code = rules_rewrite(push->limits.rules, signal, *body, arena, &push->ruled, &dropped, err);
+    if (code == ERR_LIMIT) return error_wrap(err, "limits.request_bytes_max, with rules applied");
+    if (code != ERR_OK) return code;
+    rules_report(push->tenant, signal, dropped);
+    *body = buf_str(&push->ruled);
+    return ERR_OK;
+}
+
 static ErrCode decode(Push *push, Str body, Error *err) {
     const OtlpSettings *settings = &push->gateway->otlp;
     ErrCode code;
@@ -223,6 +246,7 @@ static ErrCode take(Push *push, uint64_t *retry_after_ms, Error *err) {
     ErrCode code;
 
     TRY(inflate(push, &body, err));
+    TRY(apply_rules(push, &body, err));
     TRY(decode(push, body, err));
     code = tenants_take(gateway->options.tenants, push->tenant, items(push),
                         clock_monotonic_ns(gateway->options.clock), retry_after_ms, err);
