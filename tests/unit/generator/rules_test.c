@@ -464,7 +464,7 @@ static void bodies_that_are_cut_or_bent_anywhere_are_refused_or_rewritten(void *
 
 static void without_memory_a_request_fails_whole(void **state) {
     const TenantRules *rules = some_rules();
-    Arena *arena = arena_new(0, NULL);
+    Arena *arena = arena_new(0, NULL), *poor;
     Str whole = wire_of(arena, OTLP_LOGS_REQUEST, body);
     Budget budget;
     uint64_t dropped = 0;
@@ -479,13 +479,12 @@ static void without_memory_a_request_fails_whole(void **state) {
                          ERR_LIMIT);
         buf_done(&out);
     }
-    arena_free(arena);
     budget_init(&budget, "test", 1, NULL);
-    arena = arena_new(0, &budget);
+    poor = arena_new(0, &budget);
     buf_init(&out, 0);
-    assert_int_equal(rules_rewrite(rules, RULE_LOGS, whole, arena, &out, &dropped, &err),
-                     ERR_LIMIT);
+    assert_int_equal(rules_rewrite(rules, RULE_LOGS, whole, poor, &out, &dropped, &err), ERR_LIMIT);
     buf_done(&out);
+    arena_free(poor);
     arena_free(arena);
     assert_int_equal(budget_used(&budget), 0);
 }
