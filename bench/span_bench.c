@@ -12,6 +12,7 @@
 
 #include "common/base/clock.h"
 #include "common/batch/span_wire.h"
+#include "common/block/block.h"
 #include "common/block/span_page.h"
 #include "proto/wire/wire.h"
 
@@ -161,6 +162,34 @@ static void write_all(const Load *load, uint32_t rows, size_t flush, Pages *out)
            (double)encode_ns / (double)out->rows);
 }
 
+/* All of an object, with its index. */
+static void write_object(const Load *load, size_t flush) {
+    CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
+    uint64_t start = clock_thread_cpu_ns();
+    BlockSummary summary;
+    BlockWriter *writer;
+    Buf object;
+
+    buf_init(&object, 0);
+    writer = block_writer_new(arena, block_sink_buf(&object), 0);
+    if (writer == NULL) abort();
+    check(block_spans_begin(writer, STR("t"), &err));
+    for (size_t at = 0; at < load->count; at += flush) {
+        CLEANUP(arena_free) Arena *scratch = arena_new(0, NULL);
+        SpanTable table;
+
+        check(span_table_build(load->spans + at, MIN(flush, load->count - at), scratch, &table,
+                               &err));
+        check(block_spans_table(writer, &table, &err));
+    }
+    check(block_spans_end(writer, &err));
+    check(block_writer_finish(writer, &summary, &err));
+    printf("an object: %.2f bytes a span, %.0f ns a span from spans in full\n",
+           (double)object.len / (double)load->count,
+           (double)(clock_thread_cpu_ns() - start) / (double)load->count);
+    buf_done(&object);
+}
+
 /* ---------- reading ---------- */
 
 static void read_some(const char *what, const Pages *p, SpanNeed need) {
@@ -281,6 +310,7 @@ int main(int argc, char **argv) {
     }
     printf("%zu spans, decoded in %.0f ns each\n", load.count,
            (double)(clock_thread_cpu_ns() - start) / (double)load.count);
+    write_object(&load, flush);
     write_all(&load, rows, flush, &pages);
     print_sizes(&pages, load.arena);
     read_all(&pages);

@@ -65,9 +65,10 @@ static inline __attribute__((always_inline)) void unpack_groups(const uint8_t *b
     X(14)                                                                                          \
     X(15)                                                                                          \
     X(16)                                                                                          \
-    X(17) X(18) X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(29) X(30) X(31)      \
-        X(32) X(33) X(34) X(35) X(36) X(37) X(38) X(39) X(40) X(41) X(42) X(43) X(44) X(45) X(46)  \
-            X(47) X(48) X(49) X(50) X(51) X(52) X(53) X(54) X(55) X(56)
+    X(17)                                                                                          \
+    X(18) X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(29) X(30) X(31) X(32)      \
+        X(33) X(34) X(35) X(36) X(37) X(38) X(39) X(40) X(41) X(42) X(43) X(44) X(45) X(46) X(47)  \
+            X(48) X(49) X(50) X(51) X(52) X(53) X(54) X(55) X(56)
 
 #define UNPACK_FUNCTION(w)                                                                         \
     static void unpack_##w(const uint8_t *bytes, size_t groups, BitsWord *out) {                   \

@@ -1,11 +1,13 @@
 #include "common/block/log_judge.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     SEARCH_BITS = 64,    /* of a longer text, the beginning is looked for in variables */
     PIECE_BYTES_MIN = 3, /* shorter ones are in most lines */
+    DIGITS_TELL_MIN = 8,
 };
 
 /* Bytes that a variable of a type may hold. */
@@ -160,23 +162,42 @@ void log_judge_free(LogJudge *judge) {
 
 /* ---------- values ---------- */
 
-Str log_value_piece(Str value) {
-    Str best = {value.ptr, 0};
+/* The longest part without spaces. */
+static Str longest_word(Str text) {
+    Str best = {text.ptr, 0};
 
-    while (value.len > 0) {
-        const char *space = memchr(value.ptr, ' ', value.len);
-        size_t n = space == NULL ? value.len : (size_t)(space - value.ptr);
+    while (text.len > 0) {
+        const char *space = memchr(text.ptr, ' ', text.len);
+        size_t n = space == NULL ? text.len : (size_t)(space - text.ptr);
 
-        if (n > best.len) best = str_slice(value, 0, n);
-        value = str_from(value, MIN(n + 1, value.len));
+        if (n > best.len) best = str_slice(text, 0, n);
+        text = str_from(text, MIN(n + 1, text.len));
     }
-    return best.len < PIECE_BYTES_MIN ? (Str){"", 0} : best;
+    return best;
+}
+
+/* Digits alone, or nearly, are in too many variables of most lines. */
+static bool is_telling(Str piece) {
+    size_t others = 0;
+
+    if (piece.len >= DIGITS_TELL_MIN) return true;
+    for (size_t i = 0; i < piece.len; i++) others += !isxdigit((unsigned char)piece.ptr[i]);
+    return piece.len >= PIECE_BYTES_MIN && others > 0;
+}
+
+Str log_value_piece(const LogValue *value, size_t i, bool *whole) {
+    Str all = value->any[i], piece = longest_word(all);
+
+    *whole = value->whole && piece.len == all.len && all.ptr[0] != '{' && all.ptr[0] != '[';
+    return *whole || is_telling(piece) ? piece : (Str){"", 0};
 }
 
 bool log_value_tells(const LogValue *value) {
+    bool whole;
+
     if (value->label.len == 0) return false;
     for (size_t i = 0; i < value->count; i++)
-        if (log_value_piece(value->any[i]).len == 0) return false;
+        if (log_value_piece(value, i, &whole).len == 0) return false;
     return value->count <= LOG_JUDGE_TEXTS_MAX;
 }
 
@@ -245,9 +266,13 @@ static Hash128 filter_hash(const LogFilter *filter) {
         hash_texts(&hash, needle->any, needle->count,
                    (uint64_t)needle->fold_case << 1 | needle->negated);
     }
-    for (size_t i = 0; i < filter->value_count; i++)
-        hash_texts(&hash, filter->values[i].any, filter->values[i].count,
-                   4u | filter->values[i].escapes);
+    for (size_t i = 0; i < filter->value_count; i++) {
+        const LogValue *value = &filter->values[i];
+
+        hash_texts(&hash, value->any, value->count,
+                   4u | (unsigned)value->whole << 1 | value->escapes);
+        hash_texts(&hash, &value->key, 1, 8);
+    }
     return hash;
 }
 
@@ -275,17 +300,23 @@ static bool add_needle(LogJudge *judge, const LogNeedle *from) {
  * matter. False: out of memory. */
 static bool add_value(LogJudge *judge, const LogValue *from) {
     JudgeNeedle *needle = &judge->needles[judge->needle_count];
+    Str key;
 
     if (!log_value_tells(from) || judge->text_count + from->count > LOG_JUDGE_TEXTS_MAX)
         return true;
+    key = str_dup(judge->arena, from->key);
+    if (key.ptr == NULL) return false;
     *needle = (JudgeNeedle){.first = (uint32_t)judge->text_count,
                             .end = (uint32_t)(judge->text_count + from->count),
                             .escapes = from->escapes};
     for (size_t i = 0; i < from->count; i++) {
-        Str text = str_dup(judge->arena, log_value_piece(from->any[i]));
+        bool whole;
+        Str text = str_dup(judge->arena, log_value_piece(from, i, &whole));
 
         if (text.ptr == NULL) return false;
-        text_init(&judge->texts[judge->text_count++], text, false);
+        text_init(&judge->texts[judge->text_count], text, false);
+        judge->texts[judge->text_count].whole = whole;
+        judge->texts[judge->text_count++].key = key;
     }
     judge->needle_count++;
     return true;

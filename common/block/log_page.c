@@ -237,11 +237,15 @@ static bool line_has(Str line, const LogNeedle *needle) {
 
 /* Whether the line may be where an entry has such a value from. */
 static bool line_may_tell(Str line, const LogValue *value) {
-    if (!log_value_tells(value) || (value->escapes && str_contains(line, STR("\\")))) return true;
+    if (!log_value_tells(value)) return true;
     for (size_t i = 0; i < value->count; i++) {
-        if (str_contains(line, log_value_piece(value->any[i]))) return true;
+        bool whole;
+        Str piece = log_value_piece(value, i, &whole);
+
+        if (whole ? log_whole_in_line(line, piece, value->key) : str_contains(line, piece))
+            return true;
     }
-    return false;
+    return value->escapes && str_contains(line, STR("\\"));
 }
 
 static bool line_passes(Str line, const LogFilter *filter) {

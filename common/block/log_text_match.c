@@ -16,15 +16,6 @@ enum { WINDOW_BYTES = 4096 /* parts of a row that are put together before they g
 
 /* ---------- what a shape says ---------- */
 
-/* In this order: the more of them, the more rows. */
-typedef enum Say { SAY_NO, SAY_ROW, SAY_YES } Say;
-
-/* A text may be within this variable. */
-typedef struct Inside {
-    uint16_t text;
-    uint16_t slot;
-} Inside;
-
 /* What is still open of one needle. */
 typedef struct Open {
     uint32_t needle;
@@ -39,15 +30,8 @@ typedef struct LogVerdict {
     Say say;        /* of the whole filter */
     uint32_t open_count;
     const Open *open;
-    const Inside *inside;
+    const JudgeInside *inside;
 } LogVerdict;
-
-/* Of one text and one shape. */
-typedef struct Finding {
-    bool yes;
-    uint32_t first_part; /* across parts; end_part 0: not */
-    uint32_t end_part;
-} Finding;
 
 /* The text may end in part `p`, having begun before it: parts before that make up its length, each
  * variable having one byte at least. */
@@ -107,7 +91,7 @@ static uint64_t through_variable(const JudgeText *t, unsigned type, uint64_t sta
 
 /* `fold`: constant text is gone through byte by byte, and a yes is never for sure. */
 static bool find_in_shape(const LogShape *shape, const JudgeText *t, uint32_t number, bool fold,
-                          Inside *inside, size_t *inside_count, Finding *f) {
+                          JudgeInside *inside, size_t *inside_count, Finding *f) {
     uint64_t state = 0;
 
     for (uint32_t p = 0; p < shape->part_count; p++) {
@@ -139,7 +123,7 @@ static bool find_in_shape(const LogShape *shape, const JudgeText *t, uint32_t nu
         if ((carried & t->last) != 0 || (fold && (fresh & t->last) != 0))
             found_across(shape, t, p, f);
         if (!fold && (fresh & t->last) != 0 && !t->cut && log_var_most(type, param) >= t->text.len)
-            inside[(*inside_count)++] = (Inside){(uint16_t)number, part->slot};
+            inside[(*inside_count)++] = (JudgeInside){(uint16_t)number, part->slot};
         /* A text that is longer than its bits may begin in a variable and go on. */
         if (!fold && (fresh & t->last) != 0 && t->cut) found_across(shape, t, p, f);
         state = (carried | fresh) & ~t->last;
@@ -158,7 +142,7 @@ static bool has_slash(const LogShape *shape) {
 
 /* What a shape says of one needle; what is open goes to *open. */
 static Say judge_needle(const LogJudge *judge, const LogShape *shape, uint32_t number,
-                        Inside *inside, size_t *inside_count, Open *open) {
+                        JudgeInside *inside, size_t *inside_count, Open *open) {
     const JudgeNeedle *needle = &judge->needles[number];
     size_t before = *inside_count;
     Finding f = {0};
@@ -173,7 +157,8 @@ static Say judge_needle(const LogJudge *judge, const LogShape *shape, uint32_t n
             f.end_part = shape->part_count;
             continue;
         }
-        if (find_in_shape(shape, t, i, needle->fold, inside, inside_count, &f)) {
+        if (t->whole ? log_whole_in_shape(shape, t, i, inside, inside_count, &f)
+                     : find_in_shape(shape, t, i, needle->fold, inside, inside_count, &f)) {
             *inside_count = before;
             return SAY_YES;
         }
@@ -190,7 +175,7 @@ static Say judge_needle(const LogJudge *judge, const LogShape *shape, uint32_t n
 static LogVerdict *judge_shape(LogJudge *judge, LogShapes *shapes, LogShape *shape) {
     Arena *arena = log_shapes_arena(shapes);
     LogVerdict *verdict = shape->verdict;
-    Inside *inside;
+    JudgeInside *inside;
     Open *open;
     size_t inside_count = 0, room = (size_t)shape->slot_count * judge->text_count + 1;
 
@@ -286,7 +271,9 @@ static ErrCode column_hits(LogText *text, const LogJudge *judge, uint32_t column
     if (v->hits[number] == NULL) {
         hits = ARENA_ARRAY(arena, uint8_t, (size_t)v->count + 1);
         if (hits == NULL) return log_page_no_memory(err);
-        if (v->type == LOG_VAR_WORD)
+        if (t->whole)
+            any = log_whole_in_column(v, t->text, hits);
+        else if (v->type == LOG_VAR_WORD)
             any = search_words(v, t, hits);
         else if (v->type == LOG_VAR_UUID && t->is_uuid)
             any = search_ids(v, t, hits);
@@ -321,7 +308,7 @@ static ErrCode is_across(Picking *p, const Open *open, uint32_t row, bool *holds
     return ERR_OK;
 }
 
-static ErrCode is_inside(Picking *p, const LogTemplate *template, const Inside *inside,
+static ErrCode is_inside(Picking *p, const LogTemplate *template, const JudgeInside *inside,
                          uint32_t row, bool *holds, Error *err) {
     const LogSlot *slot = &p->text->slots[template->first_slot + inside->slot];
     const LogVarData *v = &p->text->vars[slot->column];
@@ -348,7 +335,7 @@ static ErrCode may_be_inside(Picking *p, const LogTemplate *template, const Open
     const LogVerdict *verdict = template->shape->verdict;
 
     for (uint32_t i = open->first_inside; i < open->end_inside && !*may; i++) {
-        const Inside *inside = &verdict->inside[i];
+        const JudgeInside *inside = &verdict->inside[i];
         uint32_t column = p->text->slots[template->first_slot + inside->slot].column;
         const uint8_t *hits = NO_HITS;
 
@@ -518,8 +505,12 @@ static ErrCode scan_text(Picking *p, uint32_t number, uint8_t *says, Error *err)
             says[i] = MAX(says[i], t->text.len == 0 ? SAY_YES : SAY_ROW);
         return ERR_OK;
     }
-    scan_constants(text, t, says);
-    scan_variables(text, t, says, within);
+    if (t->whole) {
+        log_whole_in_templates(text, t, says, within);
+    } else {
+        scan_constants(text, t, says);
+        scan_variables(text, t, says, within);
+    }
     for (uint32_t c = 0; c < text->var_count; c++) {
         const uint8_t *hits = NULL;
 
@@ -534,6 +525,22 @@ static ErrCode scan_text(Picking *p, uint32_t number, uint8_t *says, Error *err)
     return ERR_OK;
 }
 
+/* Templates with a backslash say yes. What stands behind a mark may look like one, and passes. */
+static void scan_slashes(const LogText *text, uint8_t *says) {
+    Str all = text->all_text;
+    uint32_t i = 0;
+
+    while (all.len > 0) {
+        const char *found = memchr(all.ptr, '\\', all.len), *end;
+
+        if (found == NULL) return;
+        while (text->templates[i].text.ptr + text->templates[i].text.len <= found) i++;
+        says[i] = SAY_YES;
+        end = text->templates[i].text.ptr + text->templates[i].text.len;
+        all = str_from(all, (size_t)(end - all.ptr));
+    }
+}
+
 /* What templates say of one needle joins what they say of the others. */
 static ErrCode scan_needle(Picking *p, const JudgeNeedle *needle, uint8_t *says, Error *err) {
     uint32_t count = p->text->template_count;
@@ -541,13 +548,10 @@ static ErrCode scan_needle(Picking *p, const JudgeNeedle *needle, uint8_t *says,
     memset(says, needle->fold ? SAY_ROW : SAY_NO, count);
     for (uint32_t i = needle->first; i < needle->end && !needle->fold; i++)
         TRY(scan_text(p, i, says, err));
+    if (needle->escapes) scan_slashes(p->text, says);
     for (uint32_t i = 0; i < count; i++) {
         uint8_t say = says[i];
 
-        /* What stands behind a mark may look like one: it passes, then. */
-        if (needle->escapes && say != SAY_YES &&
-            memchr(p->text->templates[i].text.ptr, '\\', p->text->templates[i].text.len) != NULL)
-            say = SAY_YES;
         if (needle->negated && say != SAY_ROW) say = say == SAY_YES ? SAY_NO : SAY_YES;
         p->say[i] = MIN(p->say[i], say);
     }

@@ -75,6 +75,12 @@ typedef struct LogValue {
     const Str *any; /* 1 or more, none of them empty */
     size_t count;
     bool escapes;
+    /* It stands there as JSON and logfmt have values, unless it begins with a bracket: behind a
+     * quote, `=`, `:` or space, and before one, `,`, `}`, `]`, a control byte or the line's end. */
+    bool whole;
+    /* With `whole`: letters and digits that its key ends with, which stands before it as JSON
+     * (within quotes, before a colon) and logfmt (before `=`) have keys. Empty: any key. */
+    Str key;
 } LogValue;
 
 /* Entries that can't meet all of these may be left out by who decodes; others come too, and whoever

@@ -477,12 +477,15 @@ ErrCode querier_new(const QuerierOptions *options, Querier **out, Error *err) {
         querier_free(querier);
         return code;
     }
+    if (options->fetch.cache != NULL && options->fetch.manifest != NULL)
+        querier->warmer = warmer_start(options->fetch.cache, options->fetch.manifest);
     *out = querier;
     return ERR_OK;
 }
 
 void querier_free(Querier *querier) {
     if (querier == NULL) return;
+    warmer_stop(querier->warmer);
     tailers_stop(querier->tailers);
     pool_free(querier->pool);
     tailers_free(querier->tailers);

@@ -5,6 +5,7 @@
 #include "common/base/telemetry.h"
 #include "querier/cache/range.h"
 #include "querier/exec/scheduler.h"
+#include "querier/fetch/warm.h"
 #include "querier/promql/parser.h"
 #include "querier/querier.h"
 #include "querier/tail/tail.h"
@@ -34,6 +35,7 @@ struct Querier {
     Scheduler *scheduler;
     Tailers *tailers;     /* NULL: nobody offers new entries */
     ResultCache *results; /* NULL: nothing is kept */
+    Warmer *warmer;       /* maybe NULL */
     Counter *slow_total;
     Histogram *seconds;
     struct EndpointContext *contexts;

@@ -16,6 +16,7 @@ typedef struct Hints {
     bool line_made;      /* the line is not what it was */
     bool labels_changed; /* there may be others than the entry came with */
     bool escapes;        /* a parser undid those of JSON */
+    bool pieces;         /* a parser took pieces of lines wherever they stand */
     bool labels_unknown; /* values may be no pieces of the line */
     const LogqlLog *log;
     size_t stage;
@@ -187,6 +188,37 @@ static bool wanted_of(Hints *hints, const LogqlLabelFilter *filter, Wanted *out)
            want(hints, match->literals, match->literal_count, out);
 }
 
+static bool is_alnum(char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* Letters and digits that the text ends with: of a label, what of its key is sure to be so. */
+static Str last_word(Str text) {
+    size_t n = 0;
+
+    while (n < text.len && is_alnum(text.ptr[text.len - 1 - n])) n++;
+    return str_from(text, text.len - n);
+}
+
+/* What the key ends with that parsers so far make a label of. Empty: that differs. */
+static Str key_of(const Hints *hints, Str label) {
+    Str key = last_word(label);
+
+    for (size_t i = 0; i < hints->stage; i++) {
+        const LogqlStage *stage = &hints->log->stages[i];
+
+        if (stage->kind != LOGQL_STAGE_JSON && stage->kind != LOGQL_STAGE_LOGFMT) continue;
+        for (size_t k = 0; k < stage->as.parser.count; k++) {
+            const LogqlExtraction *extraction = &stage->as.parser.extractions[k];
+
+            if (str_equal(extraction->name, label) &&
+                !str_equal(last_word(extraction->expression), key))
+                return (Str){"", 0};
+        }
+    }
+    return key;
+}
+
 /* A filter behind parsers sees pieces of the line, maybe with escapes undone, or labels that the
  * entry came with. */
 static void add_values(Hints *hints, const LogqlLabelFilter *filter) {
@@ -205,19 +237,33 @@ static void add_values(Hints *hints, const LogqlLabelFilter *filter) {
     if (str_ends_with(wanted.name, STR("_extracted"))) wanted.name.len = 0;
     hints->values = add(hints, hints->values, hints->value_count, sizeof *hints->values);
     if (!hints->failed)
-        hints->values[hints->value_count++] =
-            (LogValue){wanted.name, wanted.any, wanted.count, hints->escapes};
+        hints->values[hints->value_count++] = (LogValue){.label = wanted.name,
+                                                         .any = wanted.any,
+                                                         .count = wanted.count,
+                                                         .escapes = hints->escapes,
+                                                         .whole = !hints->pieces,
+                                                         .key = key_of(hints, wanted.name)};
 }
 
 /* ---- stages ---- */
 
-static void pass_stage(Hints *hints, LogqlStageKind kind) {
+/* Elements of arrays stand between other delimiters than fields. */
+static bool takes_elements(const LogqlStage *stage) {
+    for (size_t i = 0; i < stage->as.parser.count; i++)
+        if (str_contains(stage->as.parser.extractions[i].expression, STR("["))) return true;
+    return false;
+}
+
+static void pass_stage(Hints *hints, const LogqlStage *stage) {
+    LogqlStageKind kind = stage->kind;
     bool unescapes =
         kind == LOGQL_STAGE_JSON || kind == LOGQL_STAGE_LOGFMT || kind == LOGQL_STAGE_UNPACK;
 
     hints->labels_changed |= kind != LOGQL_STAGE_LINE_FILTER && kind != LOGQL_STAGE_LABEL_FILTER &&
                              kind != LOGQL_STAGE_DECOLORIZE;
     hints->escapes |= unescapes;
+    hints->pieces |= kind == LOGQL_STAGE_REGEXP || kind == LOGQL_STAGE_PATTERN ||
+                     (kind == LOGQL_STAGE_JSON && takes_elements(stage));
     /* A parser of such a line may find anything. */
     hints->labels_unknown |= hints->line_made && (unescapes || kind == LOGQL_STAGE_REGEXP ||
                                                   kind == LOGQL_STAGE_PATTERN);
@@ -250,7 +296,7 @@ bool logql_hints(Arena *arena, const LogqlLog *log, StreamSelect *select) {
         }
         lines_over = lines_over || stage->kind == LOGQL_STAGE_LINE_FORMAT ||
                      stage->kind == LOGQL_STAGE_UNPACK;
-        pass_stage(&hints, stage->kind);
+        pass_stage(&hints, stage);
     }
     select->needles = hints.needles;
     select->needle_count = hints.needle_count;

@@ -262,6 +262,58 @@ static void whole_units_of_time_come_back(void **state) {
     }
 }
 
+/* Each span the child of the one before, or all of one; parts of a column get large, too. */
+static void a_trace_of_100000_spans_is_a_page(void **state) {
+    enum { LONG = 100000 };
+    static const SpanOrigin nowhere = {0};
+
+    (void)state;
+    for (int flat = 0; flat < 2; flat++) {
+        CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
+        Span *spans = ARENA_ARRAY(arena, Span, LONG);
+        SpanTable table, got = {0};
+        uint32_t directory_bytes;
+        Error err;
+
+        for (uint32_t i = 0; i < LONG; i++)
+            spans[i] = (Span){.id = i + 1,
+                              .parent = flat != 0 && i > 0 ? 1 : i,
+                              .start_ns = i,
+                              .end_ns = (int64_t)i * i,
+                              .name = str_format(arena, "%u", i),
+                              .origin = &nowhere};
+        spans[LONG - 1].parent = 0; /* as many steps up as there can be */
+        assert_ok(span_table_build(spans, LONG, arena, &table, &err), &err);
+        assert_ok(decode(encode(arena, &table, &directory_bytes), &ALL, arena, &got, &err), &err);
+        assert_int_equal(got.names.distinct, LONG);
+        assert_memory_equal(table.parents, got.parents, LONG * sizeof *table.parents);
+        assert_memory_equal(table.ends, got.ends, LONG * sizeof *table.ends);
+        assert_memory_equal(table.durations_ns, got.durations_ns,
+                            LONG * sizeof *table.durations_ns);
+        assert_memory_equal(table.parent_ids, got.parent_ids, LONG * sizeof *table.parent_ids);
+    }
+}
+
+static void a_small_arena_is_an_error(void **state) {
+    CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
+    SpanTable table = build(arena, 12, 300, 20);
+    uint32_t directory_bytes, limits = 0;
+    Str page = encode(arena, &table, &directory_bytes);
+
+    (void)state;
+    for (size_t kib = 4; kib <= 2048; kib = kib * 5 / 4) {
+        CLEANUP(arena_free) Arena *small = arena_new(KIB(kib), NULL);
+        SpanTable got = {.row_count = 42};
+        Error err;
+        ErrCode code = decode(page, &ALL, small, &got, &err);
+
+        assert_true(code == ERR_OK || code == ERR_LIMIT);
+        if (code != ERR_OK) assert_int_equal(got.row_count, 42);
+        limits += code == ERR_LIMIT;
+    }
+    assert_true(limits > 3);
+}
+
 static void what_does_not_fit_is_an_error(void **state) {
     CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
     CLEANUP(span_page_encoder_free) SpanPageEncoder *encoder = span_page_encoder_new();
@@ -291,6 +343,8 @@ int main(void) {
         cmocka_unit_test(a_page_that_is_cut_is_corrupt),
         cmocka_unit_test(a_flipped_bit_is_seen),
         cmocka_unit_test(whole_units_of_time_come_back),
+        cmocka_unit_test(a_trace_of_100000_spans_is_a_page),
+        cmocka_unit_test(a_small_arena_is_an_error),
         cmocka_unit_test(what_does_not_fit_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -250,6 +250,28 @@ static void columns_are_found_by_scope_and_key(void **state) {
     assert_int_equal(span_table_attribute(&t, SCOPE_LINK, STR("c"), &found), 0);
 }
 
+static void texts_of_any_length_are_told_apart(void **state) {
+    enum { LENGTHS = 150 };
+    CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
+    Span spans[4 * LENGTHS] = {0};
+    SpanTable t;
+
+    (void)state;
+    /* Of each length two that differ in one byte, each twice. */
+    for (uint32_t i = 0; i < ARRAY_LEN(spans); i++) {
+        uint32_t length = i / 2 % LENGTHS;
+        char *text = arena_zalloc(arena, length + 1);
+
+        if (i % 2 == 1 && length > 0) text[length * 7 / 11] = 1;
+        spans[i] = span(i + 1, 0, i);
+        spans[i].name = (Str){text, length};
+    }
+    t = build(arena, spans, ARRAY_LEN(spans));
+    assert_int_equal(t.names.distinct, 2 * LENGTHS - 1);
+    for (uint32_t r = 0; r < t.row_count; r++)
+        assert_true(str_equal(t.names.dictionary[t.names.codes[r]], spans[t.ids[r] - 1].name));
+}
+
 static void nothing_makes_an_empty_table(void **state) {
     CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
     SpanTable t = build(arena, NULL, 0);
@@ -315,6 +337,7 @@ int main(void) {
         cmocka_unit_test(traces_are_in_order_of_their_starts),
         cmocka_unit_test(of_a_key_that_is_there_twice_the_first_counts),
         cmocka_unit_test(columns_are_found_by_scope_and_key),
+        cmocka_unit_test(texts_of_any_length_are_told_apart),
         cmocka_unit_test(nothing_makes_an_empty_table),
         cmocka_unit_test(a_chain_of_100000_spans_is_a_tree),
         cmocka_unit_test(a_small_arena_is_an_error),

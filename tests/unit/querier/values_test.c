@@ -12,7 +12,7 @@
 #include "querier/logql/engine/result_json.h"
 #include "querier/logql/parser.h"
 
-enum { STREAMS = 4, OBJECTS = 6, ROWS_MAX = 4096, IDS = 24, TEXTS = 12 };
+enum { STREAMS = 4, OBJECTS = 6, ROWS_MAX = 4096, IDS = 24, TEXTS = 31 };
 
 typedef struct Entry {
     unsigned stream;
@@ -35,6 +35,7 @@ typedef struct World {
     size_t count;
     BlockStats stats;
     LogsSelection head; /* stream_count 0: there is none */
+    bool regular;       /* lines are of a few templates */
 } World;
 
 static unsigned below(World *w, unsigned n) {
@@ -64,8 +65,12 @@ static Str random_id(World *w, bool uuid, unsigned digits) {
 
 static World *world_new(uint64_t seed) {
     static const char *const TEXT[TEXTS] = {
-        "bob",  "ann lee", "x y",  "42",   "0.50",  "\xc3\xa9\xc3\xbc",
-        "true", "v1.2.3",  "a\\b", "q\"q", "alice", "GET"};
+        "bob",      "ann lee",  "x y",          "42",         "0.50",        "\xc3\xa9\xc3\xbc",
+        "true",     "v1.2.3",   "a\\b",         "q\"q",       "alice",       "GET",
+        "10.0.0.7", "12:30:45", "12:30:45,123", "123",        "retry.go:44", "-5",
+        "007",      "a=b",      "/a/1/x",       "2026-11-23", "0",           "1.5",
+        "{}",       "12",       "45",           "deadbeef",   "item36816",   "u3-1",
+        "a,b"};
     World *w = calloc(1, sizeof *w);
     Error err;
 
@@ -465,6 +470,72 @@ static void rows_that_cannot_have_the_value_are_not_parsed(void **state) {
     world_free(w);
 }
 
+/* Many lines like this one, `<n>` being a number of each, of which one in 100 has a 7 in it. */
+static World *world_like(const char *const *lines, size_t count) {
+    World *w = world_new(3);
+
+    for (unsigned i = 0; i < 400; i++)
+        for (size_t l = 0; l < count; l++) {
+            CLEANUP_IN_PLACE(buf_done) Buf line = {0};
+
+            buf_init(&line, 0);
+            for (const char *at = lines[l]; *at != 0; at++) {
+                if (strncmp(at, "<n>", 3) == 0) {
+                    buf_printf(&line, "%u", i % 100 == 7 ? 7 : 100 + i);
+                    at += 2;
+                } else {
+                    buf_append_byte(&line, *at);
+                }
+            }
+            w->rows[w->count] = (Entry){0, (unsigned)w->count, (int64_t)(i + 1) * 1000000000,
+                                        str_dup(w->arena, buf_str(&line)), STR("")};
+            w->count++;
+        }
+    add_object(w, w->rows, w->count);
+    return w;
+}
+
+/* Each line has label x=7 four times, by the stages beside it. */
+static void a_value_is_found_wherever_it_may_stand(void **state) {
+    static const struct {
+        const char *line, *stages;
+    } ways[] = {
+        {"{\"x\":<n>}", "json"},
+        {"{\"x\" :\t\"<n>\"}", "json"},
+        {"{ \"a\":[1,2],\"x\": <n> ,\"b\":{}}", "json"},
+        {"{\"x\":<n>", "json"},
+        {"{\" x \":\"<n>\"}", "json"},
+        {"{\"x\":{\"\":<n>}}", "json"},
+        {"{\"a\":{\"x\":<n>}}", "json | a_x=\"7\" | label_format x=a_x"},
+        {"{\"a\":{\"y.x\":<n>}}", "json | a_y_x=\"7\" | label_format x=a_y_x"},
+        {"{\"a\":[0,<n>]}", "json x=\"a[1]\""},
+        {"{\"a\":[12:30:45,<n>,5]}", "json x=\"a[1]\""},
+        {"{\"a\":{\"y\":<n>}}", "json x=\"a.y\""},
+        {"{\"y\":<n>}", "json | label_format x=y"},
+        {"{\"y\":<n>}", "json | label_format x=\"{{.y}}\""},
+        {"{\"_entry\":\"e\",\"x\":\"<n>\"}", "unpack"},
+        {"x=<n>", "logfmt"},
+        {"a=1 x=\"<n>\" b", "logfmt"},
+        {"12:30:45,123 x=<n>", "logfmt"},
+        {"y=<n>", "logfmt x=\"y\""},
+        {"x=<n>", "logfmt x=\"y\""},
+        {"a=1,b=<n>;", "regexp \"b=(?P<x>[0-9]+)\""},
+        {"took <n>ms", "pattern \"took <x>ms\""},
+        {"{\"x\":\"\\u0037\",\"n\":<n>}", "json | n=\"7\""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+        World *w = world_like(&ways[i].line, 1);
+        CLEANUP_IN_PLACE(buf_done) Buf text = {0};
+
+        buf_init(&text, 0);
+        buf_printf(&text, "{app=\"app-0\"} | %s | x=\"7\"%c", ways[i].stages, 0);
+        assert_pages(w, text.ptr, 1, 4);
+        world_free(w);
+    }
+}
+
 /* ---------- anything ---------- */
 
 /* The text as a JSON string may have it. */
@@ -502,14 +573,22 @@ static Str any_value(World *w) {
 }
 
 static void put_object(World *w, Buf *out) {
-    static const char *const KEYS[] = {"id", "user", "num", "request.id", "msg"};
+    static const char *const KEYS[] = {"id",     "user", "num",    "request.id", "msg",
+                                       "x user", "",     " user ", "n_user",     "k36"};
     size_t fields = 1 + below(w, 4);
 
     buf_append_byte(out, '{');
     for (size_t i = 0; i < fields; i++) {
-        buf_printf(out, "%s\"%s\":", i == 0 ? "" : ",", KEYS[below(w, ARRAY_LEN(KEYS))]);
+        buf_printf(out, "%s\"%s\"%s", i == 0 ? "" : ",",
+                   KEYS[one_in(w, 2) ? below(w, 3) : below(w, ARRAY_LEN(KEYS))],
+                   one_in(w, 4) ? " : " : ":");
         if (one_in(w, 5)) {
-            buf_printf(out, "%u", below(w, 100));
+            Str value = any_value(w);
+
+            if (one_in(w, 2))
+                buf_printf(out, "%u", below(w, 100));
+            else /* hardly any of them are JSON */
+                buf_append_str(out, value);
             continue;
         }
         buf_append_byte(out, '"');
@@ -517,18 +596,20 @@ static void put_object(World *w, Buf *out) {
         buf_append_byte(out, '"');
     }
     if (one_in(w, 3)) {
-        buf_append_str(out, STR(",\"n\":{\"id\":\""));
+        buf_printf(out, ",\"n\":{\"%s\":\"", one_in(w, 2) ? "id" : one_in(w, 2) ? "" : "user");
         put_json(w, out, any_value(w));
         buf_append_str(out, STR("\",\"l\":[\""));
         put_json(w, out, any_value(w));
-        buf_append_str(out, STR("\"]}"));
+        buf_printf(out, "\",%u,12:30:45,123,45]}", below(w, 100));
     }
     if (!one_in(w, 20)) buf_append_byte(out, '}');
 }
 
 static void put_logfmt(World *w, Buf *out) {
-    static const char *const KEYS[] = {"id", "user", "num", "msg"};
+    static const char *const KEYS[] = {"id", "user", "num", "msg", "x.user", "k36"};
     size_t fields = 1 + below(w, 4);
+
+    if (one_in(w, 2)) buf_printf(out, "time=12:30:%02u,%03u ", below(w, 60), below(w, 1000));
 
     for (size_t i = 0; i < fields; i++) {
         Str value = any_value(w);
@@ -544,10 +625,35 @@ static void put_logfmt(World *w, Buf *out) {
     }
 }
 
+static Str regular_line(World *w) {
+    Str id = any_value(w), user = any_value(w), other = any_value(w);
+    unsigned n = below(w, 2000);
+
+    switch (below(w, 4)) {
+    case 0:
+        return str_format(w->arena,
+                          "{\"id\":\"" STR_FMT "\",\"user\": \"" STR_FMT
+                          "\",\"num\":%u,\"n\":{\"id\":" STR_FMT "}}",
+                          STR_ARG(id), STR_ARG(user), n, STR_ARG(other));
+    case 1:
+        return str_format(w->arena,
+                          "time=12:30:%02u,%03u id=" STR_FMT " user=\"" STR_FMT "\" num=%u", n % 60,
+                          n % 1000, STR_ARG(id), STR_ARG(user), n);
+    case 2:
+        return str_format(w->arena,
+                          "{\"_entry\":\"id=%u\",\"id\":\"" STR_FMT "\",\"user\":\"u%u-%u\"}", n,
+                          STR_ARG(id), n % 7, n % 3);
+    default:
+        return str_format(w->arena, "10.0.0.%u user=bob id " STR_FMT " took %ums", n % 256,
+                          STR_ARG(id), n);
+    }
+}
+
 static Str any_line(World *w) {
     CLEANUP_IN_PLACE(buf_done) Buf line = {0};
     Str value;
 
+    if (w->regular && !one_in(w, 40)) return regular_line(w);
     buf_init(&line, 0);
     switch (below(w, 4)) {
     case 0:
@@ -588,6 +694,7 @@ static Str any_metadata(World *w) {
 static void fill(World *w) {
     bool with_metadata = !one_in(w, 3);
 
+    w->regular = one_in(w, 2);
     for (unsigned object = 0; object < OBJECTS; object++) {
         size_t first = w->count, count = 20 + below(w, 500);
         int64_t start = (int64_t)object * (one_in(w, 2) ? 400 : 250) * 1000000000;
@@ -626,8 +733,9 @@ static void put_value(World *w, Buf *out) {
 }
 
 static void put_match(World *w, Buf *out) {
-    static const char *const NAMES[] = {"id",           "user",       "num", "n_id", "trace_id",
-                                        "id_extracted", "request_id", "msg", "x"};
+    static const char *const NAMES[] = {
+        "id", "user", "num",  "n_id",   "trace_id", "id_extracted", "request_id", "msg",
+        "x",  "n",    "user", "x_user", "n_user",   "k36",          "num",        "time"};
 
     buf_printf(out, "%s%s\"", NAMES[one_in(w, 2) ? 0 : below(w, ARRAY_LEN(NAMES))],
                one_in(w, 8) ? "!=" : "=");
@@ -661,6 +769,8 @@ static void put_pipeline(World *w, Buf *out) {
         "json",
         "json id=\"n.id\", user",
         "json x=\"n.l[0]\"",
+        "json x=\"n.l[3]\", num=\"n.l[2]\"",
+        "json user",
         "json x=\"n\"",
         "logfmt",
         "logfmt",
@@ -687,7 +797,7 @@ static void put_pipeline(World *w, Buf *out) {
         buf_append_byte(out, '"');
     }
     for (size_t i = 0; i < stages; i++) {
-        buf_printf(out, " | %s", STAGES[i == 0 ? below(w, 15) : below(w, ARRAY_LEN(STAGES))]);
+        buf_printf(out, " | %s", STAGES[i == 0 ? below(w, 17) : below(w, ARRAY_LEN(STAGES))]);
         if (one_in(w, 8)) buf_append_str(out, STR(" !~ \"took 1\""));
         if (i + 1 < stages && !one_in(w, 3)) continue;
         buf_append_str(out, STR(" | "));
@@ -750,6 +860,7 @@ int main(void) {
         cmocka_unit_test(labels_and_metadata_may_have_the_value_too),
         cmocka_unit_test(doubles_hide_each_other_as_ever),
         cmocka_unit_test(rows_that_cannot_have_the_value_are_not_parsed),
+        cmocka_unit_test(a_value_is_found_wherever_it_may_stand),
         cmocka_unit_test(answers_are_those_of_who_reads_all),
     };
 
