@@ -115,8 +115,10 @@ uint32_t text_set_put(TextSet *set, Str text) {
 }
 
 Str *text_set_list(const TextSet *set, Arena *arena) {
-    Str *list = arena_alloc(arena, (set->count + (size_t)1) * sizeof *list);
+    Str *list;
 
+    if (set->failed) return NULL; /* growing has lost them */
+    list = arena_alloc(arena, (set->count + (size_t)1) * sizeof *list);
     if (list != NULL && set->count > 0) memcpy(list, set->texts, set->count * sizeof *list);
     return list;
 }

@@ -638,7 +638,7 @@ static void too_little_memory_is_an_error(void **state) {
     (void)state;
     small_object(&object);
     assert_ok(store_put(store, KEY, buf_str(&object), NULL, &err), &err);
-    for (size_t bytes = KIB(4); code != ERR_OK; bytes += bytes / 4) {
+    for (size_t bytes = KIB(4); code != ERR_OK; bytes += bytes / 40) {
         Budget budget;
 
         budget_init(&budget, "a query", bytes, NULL);

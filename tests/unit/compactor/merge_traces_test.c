@@ -431,7 +431,7 @@ static void too_little_memory_is_an_error(void **state) {
 
     add(w, 0, 1500, 0, 3);
     add(w, 1000, 2000, 2, 5);
-    for (size_t bytes = KIB(16); code != ERR_OK; bytes += bytes / 3) {
+    for (size_t bytes = KIB(16); code != ERR_OK; bytes += bytes / 40) {
         MergeIo io = {w->store, w->cache, w->store, NULL, NULL};
         MergeJob job = job_of(w);
         const ManifestEntry *failed;
