@@ -179,8 +179,8 @@ static void log_slow(ApiCall *call, const char *result, double seconds) {
              LOG_U64("memory_peak", atomic_load(&call->budget.peak)));
 }
 
-/* Each tenant with its own retention. */
-static const FetchTenant *fetch_tenants(ApiCall *call) {
+/* Each tenant with its own retention of metrics, logs (API_LOKI) or traces (API_TEMPO). */
+static const FetchTenant *fetch_tenants(ApiCall *call, unsigned signal) {
     FetchTenant *out = ARENA_ARRAY(call->arena, FetchTenant, call->tenant_count);
     const QuerierOptions *options = &call->querier->options;
     int64_t now_ms = clock_now_ms(options->clock);
@@ -195,14 +195,14 @@ static const FetchTenant *fetch_tenants(ApiCall *call) {
                                .deletes_off = limits.deletion_mode == DELETION_DISABLED};
         int64_t retention_ms = limits.retention_metrics_ms;
 
-        if ((call->endpoint->flags & API_LOKI) != 0) {
+        if (signal == API_LOKI) {
             out[i].log_streams = limits.log_streams;
             out[i].retention_ms = limits.retention_logs_ms;
             out[i].now_ms = now_ms;
             retention_ms = stream_retention_longest(limits.log_streams, limits.retention_logs_ms);
         }
 
-        if ((call->endpoint->flags & API_TEMPO) != 0) retention_ms = limits.retention_traces_ms;
+        if (signal == API_TEMPO) retention_ms = limits.retention_traces_ms;
         if (retention_ms > 0) out[i].keep_from_ms = now_ms - retention_ms;
         call->keep_from_ms = MAX(call->keep_from_ms, out[i].keep_from_ms);
     }
@@ -240,28 +240,40 @@ static ErrCode tighten_timeout(const ApiCall *call, int64_t *timeout_ms, Error *
     return ERR_OK;
 }
 
+/* What is read of a signal. */
+static ErrCode open_source(ApiCall *call, unsigned signal, Error *err) {
+    const FetchOptions *fetch = &call->querier->options.fetch;
+    const FetchTenant *tenants = fetch_tenants(call, signal);
+    bool made = false;
+
+    if (tenants == NULL) return api_out_of_memory(err);
+    if (signal == API_LOKI) {
+        call->streams =
+            fetch_streams_new(fetch, tenants, call->tenant_count, &call->stats, call->arena);
+        made = call->streams != NULL;
+    } else if (signal == API_TEMPO) {
+        call->traces =
+            fetch_traces_new(fetch, tenants, call->tenant_count, &call->stats, call->arena);
+        made = call->traces != NULL;
+    } else {
+        call->source =
+            fetch_source_new(fetch, tenants, call->tenant_count, &call->stats, call->arena);
+        made = call->source != NULL;
+    }
+    return made ? ERR_OK : api_out_of_memory(err);
+}
+
 static ErrCode prepare(ApiCall *call, Error *err) {
     Querier *querier = call->querier;
-    const FetchTenant *tenants;
+    unsigned flags = call->endpoint->flags;
     int64_t timeout_ms = call->limits.query_timeout_ms;
 
     call->arena = arena_new(0, &call->budget);
     call->query.symbols = symbols_new(call->arena);
-    tenants = fetch_tenants(call);
-    if (tenants == NULL) return api_out_of_memory(err);
-    call->source = fetch_source_new(&querier->options.fetch, tenants, call->tenant_count,
-                                    &call->stats, call->arena);
-    if ((call->endpoint->flags & API_LOKI) != 0)
-        call->streams = fetch_streams_new(&querier->options.fetch, tenants, call->tenant_count,
-                                          &call->stats, call->arena);
-    if ((call->endpoint->flags & API_TEMPO) != 0) {
-        call->traces = fetch_traces_new(&querier->options.fetch, tenants, call->tenant_count,
-                                        &call->stats, call->arena);
-        if (call->traces == NULL) return api_out_of_memory(err);
-    }
-    if (call->query.symbols == NULL || call->source == NULL ||
-        ((call->endpoint->flags & API_LOKI) != 0 && call->streams == NULL))
-        return api_out_of_memory(err);
+    if (call->query.symbols == NULL) return api_out_of_memory(err);
+    if ((flags & (API_LOKI | API_TEMPO)) == 0) TRY(open_source(call, 0, err));
+    if ((flags & (API_LOKI | API_SIGNALS)) != 0) TRY(open_source(call, API_LOKI, err));
+    if ((flags & (API_TEMPO | API_SIGNALS)) != 0) TRY(open_source(call, API_TEMPO, err));
     if ((call->endpoint->flags & API_TIMEOUT) != 0) TRY(tighten_timeout(call, &timeout_ms, err));
     call->query.arena = call->arena;
     call->query.pool = querier->pool;
@@ -420,7 +432,7 @@ static const ApiEndpoint *const endpoint_lists[] = {
     api_read_endpoints,         api_federate_endpoints,     api_loki_query_endpoints,
     api_loki_meta_endpoints,    api_loki_field_endpoints,   api_loki_delete_endpoints,
     api_loki_tail_endpoints,    api_loki_pattern_endpoints, api_tempo_trace_endpoints,
-    api_tempo_status_endpoints,
+    api_tempo_status_endpoints, api_correlate_endpoints,
 };
 
 static size_t count_endpoints(void) {

@@ -26,7 +26,8 @@ typedef enum ApiFlags {
     API_TIMEOUT = 8,     /* takes `timeout`; elsewhere it has no meaning */
     API_LOKI = 4,   /* logs: `path` is whole, and served at / and /logs; errors as Loki has them */
     API_TEMPO = 16, /* traces: `path` is whole, and served at / and /tempo; errors as Tempo's */
-    API_GRPC = 32,  /* a call of gRPC: `run` answers by itself, `path` names the method */
+    API_SIGNALS = 64, /* reads metrics, logs and traces */
+    API_GRPC = 32,    /* a call of gRPC: `run` answers by itself, `path` names the method */
 } ApiFlags;
 
 struct Querier {
@@ -60,9 +61,9 @@ struct ApiCall {
     QueryContext query;
     BlockStats stats;
     SeriesSource *source;  /* of metrics */
-    StreamSource *streams; /* of logs, for API_LOKI */
+    StreamSource *streams; /* of logs, for API_LOKI and API_SIGNALS */
     StreamStats stream_stats;
-    TraceSource *traces; /* of traces, for API_TEMPO */
+    TraceSource *traces; /* of traces, for API_TEMPO and API_SIGNALS */
     TraceStats trace_stats;
     uint64_t started_ns;
     int status;               /* 200 unless `run` says otherwise */
@@ -117,6 +118,7 @@ extern const ApiEndpoint api_loki_field_endpoints[];
 extern const ApiEndpoint api_loki_delete_endpoints[];
 extern const ApiEndpoint api_loki_tail_endpoints[];
 extern const ApiEndpoint api_loki_pattern_endpoints[];
+extern const ApiEndpoint api_correlate_endpoints[];
 extern const ApiEndpoint api_tempo_trace_endpoints[];
 extern const ApiEndpoint api_tempo_search_endpoints[];
 extern const ApiEndpoint api_tempo_tag_endpoints[];

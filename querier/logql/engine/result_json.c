@@ -57,7 +57,7 @@ static void append_entry(const LogqlEntry *entry, bool categorize, Buf *out) {
     buf_append_byte(out, ']');
 }
 
-static void append_stream(const LogqlStream *stream, bool categorize, Buf *out) {
+void logql_json_stream(const LogqlStream *stream, bool categorize, Buf *out) {
     buf_append_str(out, STR("{\"stream\":"));
     logql_json_pairs(stream->labels, out);
     buf_append_str(out, STR(",\"values\":["));
@@ -72,7 +72,7 @@ static void append_streams(const LogqlResult *result, bool categorize, Buf *out)
     buf_append_byte(out, '[');
     for (size_t i = 0; i < result->stream_count; i++) {
         if (i > 0) buf_append_byte(out, ',');
-        append_stream(&result->streams[i], categorize, out);
+        logql_json_stream(&result->streams[i], categorize, out);
     }
     buf_append_byte(out, ']');
 }

@@ -21,3 +21,5 @@ MUST_USE ErrCode logql_json_write(const LogqlResult *result, const Symbols *symb
 void logql_json_stats(const LogqlResult *result, const LogqlJsonOptions *options, Buf *out);
 /* {"a":"b"} */
 void logql_json_pairs(LabelPairs pairs, Buf *out);
+/* {"stream":{...},"values":[...]} */
+void logql_json_stream(const LogqlStream *stream, bool categorize, Buf *out);
