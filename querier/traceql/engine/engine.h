@@ -121,12 +121,15 @@ MUST_USE ErrCode traceql_metrics(const TraceqlQuery *parsed, const TraceqlMetric
 
 /* ---------- the rest of Tempo's API ---------- */
 
-/* Which rows of one trace's table (all columns) the query's single filter keeps: keep[row] 0 or 1.
- * ERR_INVALID: not a single filter, or trace-level intrinsics in it. `levels` ancestors of what
- * matched are kept as well; UINT32_MAX: all of them. */
+/* Whether the query is what a trace by its id may be filtered with. ERR_INVALID: not a single
+ * filter, or intrinsics of whole traces in it. */
+MUST_USE ErrCode traceql_check_trace_filter(const TraceqlQuery *parsed, Arena *arena, Error *err);
+/* Which rows of one trace's table (all columns) the filter keeps: keep[row] 0 or 1. Also all
+ * ancestors of what matched, with `ancestors`; and its descendants, `depth` levels of them: 0 for
+ * none, -1 for all. */
 MUST_USE ErrCode traceql_filter_trace(const TraceqlQuery *parsed, const SpanTable *table,
-                                      uint32_t levels, QueryContext *query, uint8_t *keep,
-                                      Error *err);
+                                      bool ancestors, int64_t depth, QueryContext *query,
+                                      uint8_t *keep, Error *err);
 
 typedef struct TraceqlTagsParams {
     const TraceqlQuery *filter; /* a single filter that spans must meet; NULL: all */
