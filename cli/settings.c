@@ -35,6 +35,15 @@ static const ConfigSetting table[] = {
     {"otlp-grpc", CONFIG_STR, FIELD(otlp_grpc), "", 0, 0, NULL, "ADDR:PORT|off",
      "Where OTLP over gRPC listens, beside the same services on the port of `http`. Without it "
      "127.0.0.1:4317, unless somebody else has that port already."},
+    {"zipkin", CONFIG_STR, FIELD(zipkin), "off", 0, 0, NULL, "ADDR:PORT|off",
+     "Where Zipkin's spans are taken (POST /api/v2/spans; the usual port is 9411), beside the same "
+     "path on the port of `http`."},
+    {"jaeger-http", CONFIG_STR, FIELD(jaeger_http), "off", 0, 0, NULL, "ADDR:PORT|off",
+     "Where Jaeger's thrift over HTTP is taken (POST /api/traces; the usual port is 14268), beside "
+     "the same path on the port of `http`."},
+    {"jaeger-grpc", CONFIG_STR, FIELD(jaeger_grpc), "off", 0, 0, NULL, "ADDR:PORT|off",
+     "Where Jaeger's gRPC is taken (the usual port is 14250), beside the same service on the ports "
+     "of `http` and `otlp-grpc`."},
     {"store", CONFIG_STR, FIELD(store), "", 0, 0, NULL, "URL",
      "Where data lives for good: file:///dir or s3://bucket/prefix. Without it, the folder "
      "`store` in the data directory."},

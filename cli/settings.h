@@ -11,6 +11,9 @@ typedef struct Settings {
     Str http;
     Str otlp_http;
     Str otlp_grpc;
+    Str zipkin;
+    Str jaeger_http;
+    Str jaeger_grpc;
     Str store;
     int auth;
     int log_level;

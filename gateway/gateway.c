@@ -4,6 +4,7 @@
 
 #include "common/base/telemetry.h"
 #include "gateway/internal.h"
+#include "gateway/spans/push.h"
 
 /* Telemetry outlives every object, so it asks whichever gateway is there. */
 static _Atomic(Gateway *) shown;
@@ -74,14 +75,25 @@ void gateway_register(Gateway *gateway, HttpServer *server) {
     prom_register(gateway, server);
     if (gateway->options.logs != NULL) loki_register(gateway, server);
     otlp_register(gateway, server);
+    gateway_register_zipkin(gateway, server);
+    gateway_register_jaeger(gateway, server);
     gateway_register_grpc(gateway, server);
 }
 
 void gateway_register_grpc(Gateway *gateway, HttpServer *server) {
     otlp_register_grpc(gateway, server);
+    jaeger_register_grpc(gateway, server);
     health_register(server);
 }
 
 void gateway_register_otlp(Gateway *gateway, HttpServer *server) {
     otlp_register(gateway, server);
+}
+
+void gateway_register_zipkin(Gateway *gateway, HttpServer *server) {
+    zipkin_register(gateway, server);
+}
+
+void gateway_register_jaeger(Gateway *gateway, HttpServer *server) {
+    jaeger_register(gateway, server);
 }

@@ -13,6 +13,9 @@
  * OTLP over gRPC: opentelemetry.proto.collector.metrics.v1.MetricsService/Export,
  * logs.v1.LogsService/Export and trace.v1.TraceService/Export; and grpc.health.v1.Health/Check.
  *
+ * Zipkin, version 2 in JSON: POST /api/v2/spans, also under /zipkin. Jaeger, thrift over HTTP: POST
+ * /api/traces, also under /tempo; over gRPC: jaeger.api_v2.CollectorService/PostSpans.
+ *
  * Handlers run on the server's loops. Bodies that are larger than `inline_bytes_max` as sent are
  * decoded on `pool`, so that one of them doesn't hold up a loop's other connections.
  */
@@ -70,7 +73,10 @@ DEFINE_CLEANUP(Gateway, gateway_free)
 
 /* Adds the routes. Before http_server_start(). */
 void gateway_register(Gateway *gateway, HttpServer *server);
-/* OTLP over gRPC and the health check alone, for a port of their own. */
+/* OTLP over gRPC, Jaeger's gRPC and the health check alone, for a port of their own. */
 void gateway_register_grpc(Gateway *gateway, HttpServer *server);
 /* OTLP over HTTP alone, likewise. */
 void gateway_register_otlp(Gateway *gateway, HttpServer *server);
+/* Zipkin's spans alone, and Jaeger's over HTTP, likewise. */
+void gateway_register_zipkin(Gateway *gateway, HttpServer *server);
+void gateway_register_jaeger(Gateway *gateway, HttpServer *server);

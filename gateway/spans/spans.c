@@ -77,3 +77,8 @@ ErrCode spans_add(Spans *spans, Str message, Error *err) {
     batch->bytes += message.len;
     return ERR_OK;
 }
+
+void spans_refuse(Spans *spans, const Error *why) {
+    spans->seen++;
+    reject(spans, why);
+}

@@ -29,3 +29,5 @@ MUST_USE ErrCode spans_origin(Spans *spans, Str resource, Str scope, Str resourc
 /* Message Span. What can't be stored is counted. ERR_CORRUPT: not protobuf. ERR_LIMIT: the arena.
  */
 MUST_USE ErrCode spans_add(Spans *spans, Str message, Error *err);
+/* Counts a span that somebody else found to be none. */
+void spans_refuse(Spans *spans, const Error *why);
