@@ -43,6 +43,16 @@ typedef struct IngesterSpansSink {
     Ingester *ingester;
 } IngesterSpansSink;
 
+/* Protocols that senders have a port of their own for. */
+typedef enum Port {
+    PORT_OTLP_HTTP,
+    PORT_OTLP_GRPC,
+    PORT_ZIPKIN,
+    PORT_JAEGER_HTTP,
+    PORT_JAEGER_GRPC,
+    PORT_COUNT,
+} Port;
+
 struct App {
     Configuration configuration;
     const Clock *clock;
@@ -66,9 +76,8 @@ struct App {
     Querier *querier;
     Admin *admin;
     HttpServer *server;
-    HttpServer *otlp_server; /* NULL: OTLP has no port of its own */
-    HttpServer *grpc_server; /* likewise, over gRPC */
-    Arena *limits_arena;     /* of the newest reload */
+    HttpServer *ports[PORT_COUNT]; /* NULL: the protocol has no port of its own */
+    Arena *limits_arena;           /* of the newest reload */
 };
 
 /* ---- the parts ---- */
@@ -351,33 +360,73 @@ static ErrCode open_server(App *app, Error *err) {
     return http_server_start(app->server, err);
 }
 
-/* On a port that SDKs send to unless they are told otherwise. Where nobody asked for it by name,
+static const struct {
+    const char *setting;
+    size_t address;    /* in Settings */
+    const char *usual; /* where it is when nobody says; NULL: nowhere */
+    void (*add_routes)(Gateway *gateway, HttpServer *server);
+} ports[PORT_COUNT] = {
+    [PORT_OTLP_HTTP] = {"otlp-http", offsetof(Settings, otlp_http), "127.0.0.1:4318",
+                        gateway_register_otlp},
+    [PORT_OTLP_GRPC] = {"otlp-grpc", offsetof(Settings, otlp_grpc), "127.0.0.1:4317",
+                        gateway_register_grpc},
+    [PORT_ZIPKIN] = {"zipkin", offsetof(Settings, zipkin), NULL, gateway_register_zipkin},
+    [PORT_JAEGER_HTTP] = {"jaeger-http", offsetof(Settings, jaeger_http), NULL,
+                          gateway_register_jaeger},
+    [PORT_JAEGER_GRPC] = {"jaeger-grpc", offsetof(Settings, jaeger_grpc), NULL,
+                          gateway_register_grpc},
+};
+
+/* What is configured; empty: nothing. */
+static Str port_address(const Settings *s, Port port) {
+    Str address;
+
+    memcpy(&address, (const char *)s + ports[port].address, sizeof address);
+    return address;
+}
+
+static bool port_is_off(const Settings *s, Port port) {
+    Str address = port_address(s, port);
+
+    return str_equal(address, STR("off")) || (address.len == 0 && ports[port].usual == NULL);
+}
+
+/* On a port that senders use unless they are told otherwise. Where nobody asked for it by name,
  * that somebody else has it already is no reason not to start. */
-static ErrCode open_otlp_server(App *app, const char *name, Str address, Str usual,
-                                void (*add_routes)(Gateway *, HttpServer *), HttpServer **out,
-                                Error *err) {
+static ErrCode open_port(App *app, Port port, Error *err) {
+    const Settings *s = &app->configuration.settings;
+    Str address = port_address(s, port);
     bool asked = address.len > 0;
+    HttpServer **server = &app->ports[port];
     ErrCode code;
 
-    if (str_equal(address, STR("off"))) return ERR_OK;
-    TRY(new_server(app, asked ? address : usual, out, err));
-    add_routes(app->gateway, *out);
-    code = http_server_start(*out, err);
-    if (code == ERR_OK || asked) return code;
+    if (port_is_off(s, port)) return ERR_OK;
+    TRY(new_server(app, asked ? address : str_of(ports[port].usual), server, err));
+    ports[port].add_routes(app->gateway, *server);
+    code = http_server_start(*server, err);
+    if (code == ERR_OK) return ERR_OK;
+    if (asked) return error_wrap(err, "%s", ports[port].setting);
     LOG_WARN("OTLP has no port of its own; it is taken on the port of `http`",
-             LOG_STR("setting", str_of(name)), LOG_ERR(err));
-    http_server_free(*out);
-    *out = NULL;
+             LOG_STR("setting", str_of(ports[port].setting)), LOG_ERR(err));
+    http_server_free(*server);
+    *server = NULL;
     return ERR_OK;
 }
 
-static ErrCode open_otlp_servers(App *app, Error *err) {
-    const Settings *s = &app->configuration.settings;
+static ErrCode open_ports(App *app, Error *err) {
+    for (Port port = 0; port < PORT_COUNT; port++) TRY(open_port(app, port, err));
+    return ERR_OK;
+}
 
-    TRY(open_otlp_server(app, "otlp-http", s->otlp_http, STR("127.0.0.1:4318"),
-                         gateway_register_otlp, &app->otlp_server, err));
-    return open_otlp_server(app, "otlp-grpc", s->otlp_grpc, STR("127.0.0.1:4317"),
-                            gateway_register_grpc, &app->grpc_server, err);
+static ErrCode check_ports(const Settings *s, Error *err) {
+    TRY(check_auth(s, "http", s->http, err));
+    for (Port port = 0; port < PORT_COUNT; port++) {
+        Str address = port_address(s, port);
+
+        if (address.len > 0 && !port_is_off(s, port))
+            TRY(check_auth(s, ports[port].setting, address, err));
+    }
+    return ERR_OK;
 }
 
 /* ---- the whole ---- */
@@ -385,11 +434,7 @@ static ErrCode open_otlp_servers(App *app, Error *err) {
 static ErrCode start(App *app, Error *err) {
     const Settings *s = &app->configuration.settings;
 
-    TRY(check_auth(s, "http", s->http, err));
-    if (s->otlp_http.len > 0 && !str_equal(s->otlp_http, STR("off")))
-        TRY(check_auth(s, "otlp-http", s->otlp_http, err));
-    if (s->otlp_grpc.len > 0 && !str_equal(s->otlp_grpc, STR("off")))
-        TRY(check_auth(s, "otlp-grpc", s->otlp_grpc, err));
+    TRY(check_ports(s, err));
     memory_share_out(&app->memory, s->memory_limit);
     app->tenants = tenants_new(&app->configuration.limits, app->configuration.limits_off);
     app->changes = changes_new();
@@ -407,7 +452,7 @@ static ErrCode start(App *app, Error *err) {
     TRY(open_compactor(app, err));
     TRY(open_querier(app, err));
     TRY(open_server(app, err));
-    return open_otlp_servers(app, err);
+    return open_ports(app, err);
 }
 
 static void greet(const App *app) {
@@ -416,10 +461,11 @@ static void greet(const App *app) {
     const char *scheme = s->tls_cert_file.len > 0 ? "https" : "http";
     char base[300], otlp[64] = "(OpenTelemetry SDKs)", grpc[64] = "";
 
-    if (app->otlp_server != NULL)
-        snprintf(otlp, sizeof otlp, "and on port %u", http_server_port(app->otlp_server));
-    if (app->grpc_server != NULL)
-        snprintf(grpc, sizeof grpc, ", by gRPC on port %u", http_server_port(app->grpc_server));
+    if (app->ports[PORT_OTLP_HTTP] != NULL)
+        snprintf(otlp, sizeof otlp, "and on port %u", http_server_port(app->ports[PORT_OTLP_HTTP]));
+    if (app->ports[PORT_OTLP_GRPC] != NULL)
+        snprintf(grpc, sizeof grpc, ", by gRPC on port %u",
+                 http_server_port(app->ports[PORT_OTLP_GRPC]));
     for (size_t i = host.len; i-- > 0;)
         if (host.ptr[i] == ':') {
             host.len = i;
@@ -431,7 +477,7 @@ static void greet(const App *app) {
     printf("moraine " MORAINE_VERSION " is ready\n"
            "  send metrics   %s/api/v1/push         (Prometheus remote_write)\n"
            "  send logs      %s/loki/api/v1/push    (Loki's push API)\n"
-           "  send OTLP      %s/v1/metrics, /v1/logs, %s%s\n"
+           "  send OTLP      %s/v1/metrics, /v1/logs, /v1/traces, %s%s\n"
            "  query          %s/prometheus          (Grafana data source: Prometheus)\n"
            "                 %s/logs                (Grafana data source: Loki)\n"
            "  its own state  %s/metrics, %s/ready\n",
@@ -483,15 +529,14 @@ void app_reload(App *app) {
 
 /* One after the other, within shutdown.timeout all together. */
 static void drain_servers(App *app) {
-    HttpServer *const servers[] = {app->otlp_server, app->grpc_server, app->server};
     uint64_t timeout_ms = (uint64_t)app->configuration.settings.shutdown_timeout;
     uint64_t began_ns = clock_monotonic_ns(app->clock);
 
-    for (size_t i = 0; i < ARRAY_LEN(servers); i++) {
+    for (size_t i = 0; i <= PORT_COUNT; i++) {
+        HttpServer *server = i < PORT_COUNT ? app->ports[i] : app->server;
         uint64_t passed_ms = (clock_monotonic_ns(app->clock) - began_ns) / 1000000;
 
-        if (servers[i] != NULL)
-            http_server_drain(servers[i], timeout_ms - MIN(timeout_ms, passed_ms));
+        if (server != NULL) http_server_drain(server, timeout_ms - MIN(timeout_ms, passed_ms));
     }
 }
 
@@ -501,8 +546,7 @@ void app_stop(App *app) {
     if (app->querier != NULL) querier_stop_tails(app->querier);
     drain_servers(app);
     if (app->compactor != NULL) compactor_stop(app->compactor);
-    http_server_free(app->otlp_server);
-    http_server_free(app->grpc_server);
+    for (Port port = 0; port < PORT_COUNT; port++) http_server_free(app->ports[port]);
     http_server_free(app->server);
     admin_free(app->admin);
     querier_free(app->querier);
