@@ -44,6 +44,7 @@ struct Compactor {
     Counter *bytes_written;
     Counter *dropped;
     Counter *deleted;
+    Counter *cut_entries;
 };
 
 Compactor *compactor_new(const CompactorOptions *options) {
@@ -72,6 +73,9 @@ Compactor *compactor_new(const CompactorOptions *options) {
                                            "Objects dropped whole by retention.");
     compactor->deleted = telemetry_counter("moraine_compactor_objects_deleted_total", "",
                                            "Objects deleted from the store after their grace.");
+    compactor->cut_entries =
+        telemetry_counter("moraine_delete_entries_total", "",
+                          "Entries of logs that requests to delete took out of objects.");
     if (compactor->cache == NULL) {
         compactor_free(compactor);
         return NULL;
@@ -150,6 +154,7 @@ typedef struct Work {
     size_t added_count;
     Str *keys; /* of objects that may have come to be: one for each job that began */
     size_t key_count;
+    uint64_t cut_entries; /* that delete requests took out */
     const MergeJob *failed_job;
     const ManifestEntry *failed_source; /* NULL: not known */
 } Work;
@@ -201,6 +206,7 @@ static ErrCode run_jobs(Compactor *compactor, Work *work, Error *err) {
         .to = compactor->options.store,
         .language = compactor->options.language,
         .snapshot = work->snapshot,
+        .cut_entries = &work->cut_entries,
     };
     if (plan->kind == PLAN_SPLIT) {
         const ManifestEntry **shared =
@@ -221,6 +227,21 @@ static ErrCode run_jobs(Compactor *compactor, Work *work, Error *err) {
     return ERR_OK;
 }
 
+/* The receipt of delete requests: which objects are without what they were about. */
+static void tell_cut(const Compactor *compactor, const Work *work) {
+    const Plan *plan = work->plan;
+
+    if (work->cut_entries == 0) return;
+    counter_add(compactor->cut_entries, work->cut_entries);
+    for (size_t i = 0; i < plan->replaced_count; i++)
+        LOG_INFO("an object with deleted entries was replaced",
+                 LOG_STR("key", plan->replaced[i]->key),
+                 LOG_STR("by", work->added_count == 1   ? work->added[0].key
+                               : work->added_count == 0 ? STR("nothing")
+                                                        : STR("several")),
+                 LOG_U64("entries_deleted_in_all", work->cut_entries));
+}
+
 static ErrCode carry_out(Compactor *compactor, Work *work, Error *err) {
     const Plan *plan = work->plan;
     Str *removed = ARENA_ARRAY(work->arena, Str, plan->replaced_count);
@@ -238,6 +259,7 @@ static ErrCode carry_out(Compactor *compactor, Work *work, Error *err) {
         if (code != ERR_OK && code != ERR_EXISTS) return code;
     }
     if (code != ERR_OK) discard(compactor, work->keys, work->key_count);
+    if (code == ERR_OK) tell_cut(compactor, work);
     if (code == ERR_OK && plan->kind == PLAN_DROP)
         counter_add(compactor->dropped, plan->replaced_count);
     return code;

@@ -68,7 +68,7 @@ bool log_whole_in_line(Str line, Str text, Str key) {
         if (found == NULL) return false;
         at = (size_t)(found - line.ptr);
         end = at + text.len;
-        if ((end == line.len || log_value_ends_before(line.ptr[end])) &&
+        if (at > 0 && (end == line.len || log_value_ends_before(line.ptr[end])) &&
             log_value_begins_behind(str_slice(line, 0, at), key))
             return true;
         from = at + 1;

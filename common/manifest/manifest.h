@@ -131,5 +131,13 @@ MUST_USE ErrCode manifest_change_deletes(Manifest *manifest, const ManifestDelet
                                          Error *err);
 /* In order of their numbers. */
 const ManifestDelete *manifest_deletes(const ManifestSnapshot *snapshot, size_t *count);
+/* How far a request is carried out: objects with logs of its tenant and time, and in how many of
+ * them nothing of it is left. Segments that came in after it don't count. */
+typedef struct ManifestProgress {
+    size_t objects;
+    size_t cleared;
+} ManifestProgress;
+ManifestProgress manifest_delete_progress(const ManifestSnapshot *snapshot,
+                                          const ManifestDelete *request);
 /* The highest number ever given, as far as this process knows. Never blocks. */
 uint64_t manifest_deletes_newest(const Manifest *manifest);

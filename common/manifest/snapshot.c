@@ -172,3 +172,20 @@ ErrCode manifest_find(const ManifestSnapshot *snapshot, Str tenant, Signal signa
     *count = used;
     return ERR_OK;
 }
+
+ManifestProgress manifest_delete_progress(const ManifestSnapshot *snapshot,
+                                          const ManifestDelete *request) {
+    ManifestProgress out = {0};
+
+    for (size_t i = 0; i < snapshot->count; i++) {
+        const ManifestEntry *entry = &snapshot->entries[i];
+        bool cleared = entry->cleared >= request->number;
+
+        if (!entry_has(entry, request->tenant, SIGNAL_LOGS, request->start_ms, request->end_ms) ||
+            (entry->level == 0 && cleared))
+            continue;
+        out.objects++;
+        out.cleared += cleared;
+    }
+    return out;
+}

@@ -62,6 +62,12 @@ static ErrCode next_stream(LogMerge *logs, LogPlace *place, Error *err) {
                      log_cursor_stream(place->cursor, &place->labels, &place->more, err));
 }
 
+static void count_cut(const LogMerge *logs, size_t entries) {
+    uint64_t *counter = logs->merge->io->cut_entries;
+
+    if (counter != NULL) *counter += entries;
+}
+
 /* Leaves what no delete request is about. */
 static ErrCode cut_rows(LogMerge *logs, LogPlace *place, Error *err) {
     LogRows *rows = &place->rows;
@@ -75,6 +81,7 @@ static ErrCode cut_rows(LogMerge *logs, LogPlace *place, Error *err) {
     TRY(log_cutter_run(logs->cutter, place->stream_cuts, place->stream_cut_count, place->labels,
                        &looked_at, keep, &kept, err));
     if (kept == rows->count) return ERR_OK;
+    count_cut(logs, rows->count - kept);
     int64_t *times = arena_alloc(place->kept, MAX(kept, 1) * sizeof *times);
     Str *lines = ARENA_ARRAY(place->kept, Str, kept);
     Str *metadata = ARENA_ARRAY(place->kept, Str, kept);
@@ -127,6 +134,7 @@ static ErrCode next_page(LogMerge *logs, LogPlace *place, Error *err) {
         if (!place->reading) return ERR_OK;
         cut = is_cut(place, place->page.min_ns, place->page.max_ns, &all);
         if (all || place->page.max_ns < logs->keep_from_ns) {
+            if (all) count_cut(logs, place->page.count);
             log_cursor_skip(place->cursor);
             place->rows.count = place->at = 0;
             continue;

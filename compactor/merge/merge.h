@@ -11,6 +11,7 @@ typedef struct MergeIo {
     Store *to;
     const LogCutLanguage *language;   /* of delete requests; NULL: none is carried out */
     const ManifestSnapshot *snapshot; /* with the requests */
+    uint64_t *cut_entries;            /* grows by how many requests took out; may be NULL */
 } MergeIo;
 
 /* Uploads `key`. *ret_empty: nothing was left to keep, and no object was made. *out's parts live in

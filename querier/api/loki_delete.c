@@ -172,7 +172,33 @@ static void write_time(Buf *out, int64_t ms) {
     buf_printf(out, ".%0*u", (int)digits, part);
 }
 
-static void write_request(Buf *out, const ManifestDelete *request) {
+/* Before the compactor may touch anything, nothing is in process, whatever merging made of the
+ * objects meanwhile. */
+static bool is_due(const ApiCall *call, const ManifestDelete *request) {
+    const QuerierOptions *options = &call->querier->options;
+
+    return call->limits.deletion_mode == DELETION_FILTER_AND_DELETE &&
+           clock_now_ms(options->clock) - request->created_ms >= options->delete_cancel_ms;
+}
+
+/* As Loki has it. */
+static void write_status(const ApiCall *call, const ManifestSnapshot *snapshot,
+                         const ManifestDelete *request, Buf *out) {
+    ManifestProgress progress = {0};
+
+    if (request->processed_ms == 0 && is_due(call, request))
+        progress = manifest_delete_progress(snapshot, request);
+    if (request->processed_ms != 0)
+        buf_append_str(out, STR("processed"));
+    else if (progress.cleared == 0)
+        buf_append_str(out, STR("received"));
+    else /* all of them: heads or the last look are still to come */
+        buf_printf(out, "%zu%% Complete",
+                   MIN(progress.cleared * 100 / progress.objects, (size_t)99));
+}
+
+static void write_request(const ApiCall *call, const ManifestSnapshot *snapshot, Buf *out,
+                          const ManifestDelete *request) {
     buf_append_str(out, STR("{\"request_id\":"));
     json_append_string(out, request->id);
     buf_append_str(out, STR(",\"start_time\":"));
@@ -181,8 +207,9 @@ static void write_request(Buf *out, const ManifestDelete *request) {
     write_time(out, request->end_ms);
     buf_append_str(out, STR(",\"query\":"));
     json_append_string(out, request->query);
-    buf_printf(out, ",\"status\":\"%s\",\"created_at\":",
-               request->processed_ms != 0 ? "processed" : "received");
+    buf_append_str(out, STR(",\"status\":\""));
+    write_status(call, snapshot, request, out);
+    buf_append_str(out, STR("\",\"created_at\":"));
     write_time(out, request->created_ms);
     buf_append_str(out, STR(",\"user_id\":\"\"}"));
 }
@@ -218,7 +245,7 @@ static ErrCode run_list(ApiCall *call, Buf *out, Error *err) {
             continue;
         if (!first) buf_append_byte(out, ',');
         first = false;
-        write_request(out, &all[i]);
+        write_request(call, snapshot, out, &all[i]);
     }
     buf_append_str(out, STR("]\n"));
     manifest_snapshot_unref(snapshot);

@@ -114,6 +114,57 @@ static void requests_come_go_and_are_processed_for_all_processes(void **state) {
     world_done(&world);
 }
 
+static void progress_is_told_by_the_objects_of_its_time_and_tenant(void **state) {
+    static const struct {
+        const char *key, *tenant;
+        int64_t min_ms, max_ms;
+        uint32_t level;
+        uint64_t cleared;
+        Signal signal;
+    } objects[] = {
+        {"a", "t", -5, 5, 1, 0, SIGNAL_LOGS},    {"b", "t", 10, 20, 2, 1, SIGNAL_LOGS},
+        {"c", "t", -20, -10, 1, 7, SIGNAL_LOGS}, {"d", "t", 11, 20, 1, 1, SIGNAL_LOGS},
+        {"e", "u", 0, 0, 1, 1, SIGNAL_LOGS},     {"f", "t", 0, 0, 1, 1, SIGNAL_METRICS},
+        {"g", "t", 0, 0, 0, 1, SIGNAL_LOGS}, /* came in later */
+        {"h", "t", 0, 0, 0, 0, SIGNAL_LOGS},
+    };
+    ManifestEntry entries[ARRAY_LEN(objects)];
+    BlockPart parts[ARRAY_LEN(objects)];
+    World world;
+    Error err = {0};
+
+    (void)state;
+    world_init(&world, true);
+    {
+        CLEANUP(manifest_free) Manifest *manifest = open_manifest(&world);
+        ManifestChange change = {.add = entries, .add_count = ARRAY_LEN(objects)};
+        const ManifestSnapshot *snapshot;
+        ManifestProgress progress;
+        size_t count;
+
+        for (size_t i = 0; i < ARRAY_LEN(objects); i++) {
+            parts[i] = (BlockPart){.tenant = str_of(objects[i].tenant),
+                                   .signal = objects[i].signal,
+                                   .min_ms = objects[i].min_ms,
+                                   .max_ms = objects[i].max_ms};
+            entries[i] = (ManifestEntry){.key = str_of(objects[i].key),
+                                         .size = 1,
+                                         .level = objects[i].level,
+                                         .parts = &parts[i],
+                                         .part_count = 1,
+                                         .cleared = objects[i].cleared};
+        }
+        assert_ok(add_request(manifest, "t", "a", &err), &err);
+        assert_ok(manifest_commit(manifest, &change, NULL, &err), &err);
+        snapshot = manifest_snapshot(manifest);
+        progress = manifest_delete_progress(snapshot, manifest_deletes(snapshot, &count));
+        manifest_snapshot_unref(snapshot);
+        assert_int_equal(progress.objects, 4); /* a, b, c, h */
+        assert_int_equal(progress.cleared, 2); /* b, c */
+    }
+    world_done(&world);
+}
+
 static void a_store_that_fails_at_any_call_leaves_all_or_nothing(void **state) {
     (void)state;
     for (unsigned kind = 0; kind < 2; kind++)
@@ -190,6 +241,7 @@ static void a_store_without_order_takes_none(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_come_go_and_are_processed_for_all_processes),
+        cmocka_unit_test(progress_is_told_by_the_objects_of_its_time_and_tenant),
         cmocka_unit_test(a_store_that_fails_at_any_call_leaves_all_or_nothing),
         cmocka_unit_test(so_many_wait_and_no_more_and_old_ones_make_room),
         cmocka_unit_test(a_store_without_order_takes_none),
