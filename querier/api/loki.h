@@ -34,3 +34,6 @@ MUST_USE ErrCode loki_check_entries(const ApiCall *call, uint64_t limit, Error *
 /* Streams that match, with the pages of theirs that lie in [start, end). */
 MUST_USE ErrCode loki_select(ApiCall *call, const Matcher *matchers, size_t matcher_count,
                              int64_t start_ns, int64_t end_ns, StreamSet *out, Error *err);
+/* The same for counting entries and bytes: what was deleted isn't counted. */
+MUST_USE ErrCode loki_count(ApiCall *call, const Matcher *matchers, size_t matcher_count,
+                            int64_t start_ns, int64_t end_ns, StreamSet *out, Error *err);

@@ -127,7 +127,7 @@ static ErrCode run_stats(ApiCall *call, Buf *out, Error *err) {
 
     TRY(loki_bounds(call, &start_ns, &end_ns, err));
     TRY(query_matchers(call, true, &matchers, &matcher_count, err));
-    TRY(loki_select(call, matchers, matcher_count, start_ns, end_ns, &set, err));
+    TRY(loki_count(call, matchers, matcher_count, start_ns, end_ns, &set, err));
     for (size_t u = 0; u < set.unit_count; u++) {
         double share = share_in(&set.units[u], start_ns, end_ns);
 
@@ -374,8 +374,8 @@ static ErrCode answer_volume(ApiCall *call, bool range, Buf *out, Error *err) {
     }
     TRY(query_matchers(call, true, &matchers, &matcher_count, err));
     TRY(volume_names(&volumes, matchers, matcher_count, err));
-    TRY(loki_select(call, matchers, matcher_count, volumes.start_ns, volumes.end_ns, &volumes.set,
-                    err));
+    TRY(loki_count(call, matchers, matcher_count, volumes.start_ns, volumes.end_ns, &volumes.set,
+                   err));
     TRY(add_all(&volumes, err));
     write_volumes(&volumes, limit, out);
     return ERR_OK;

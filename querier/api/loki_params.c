@@ -135,18 +135,30 @@ ErrCode loki_check_range(const ApiCall *call, int64_t start_ns, int64_t end_ns, 
                      (long long)range_ms / 1000, (long long)max_ms / 1000);
 }
 
-ErrCode loki_select(ApiCall *call, const Matcher *matchers, size_t matcher_count, int64_t start_ns,
-                    int64_t end_ns, StreamSet *out, Error *err) {
+static ErrCode select_streams(ApiCall *call, const Matcher *matchers, size_t matcher_count,
+                              int64_t start_ns, int64_t end_ns, bool count_kept, StreamSet *out,
+                              Error *err) {
     StreamSelect select = {
         .matchers = matchers,
         .matcher_count = matcher_count,
         .min_ns = start_ns,
         .max_ns = end_ns,
         .labels_only = true,
+        .count_kept = count_kept,
         .stats = &call->stream_stats,
     };
 
     return call->streams->select(call->streams, &call->query, &select, out, err);
+}
+
+ErrCode loki_select(ApiCall *call, const Matcher *matchers, size_t matcher_count, int64_t start_ns,
+                    int64_t end_ns, StreamSet *out, Error *err) {
+    return select_streams(call, matchers, matcher_count, start_ns, end_ns, false, out, err);
+}
+
+ErrCode loki_count(ApiCall *call, const Matcher *matchers, size_t matcher_count, int64_t start_ns,
+                   int64_t end_ns, StreamSet *out, Error *err) {
+    return select_streams(call, matchers, matcher_count, start_ns, end_ns, true, out, err);
 }
 
 /* A comma-separated header of flags. */

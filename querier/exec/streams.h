@@ -53,6 +53,9 @@ typedef struct StreamSelect {
     int64_t max_ns;   /* exclusive */
     bool backward;    /* newest first */
     bool labels_only; /* nobody will open a unit: for series and label queries */
+    /* With labels_only: units count what delete requests leave of them; pages are read for that,
+     * as long as they are not many. */
+    bool count_kept;
     unsigned need;
     uint64_t limit; /* about how many entries will be read before the query stops; 0: all of them */
 

@@ -198,7 +198,7 @@ static ErrCode select_parts(FetchSource *fetch, QueryContext *query, const Strea
             .min_ns = kept_ns(&federated.tenants[t], request->min_ns),
             .max_ns = request->max_ns == INT64_MIN ? INT64_MIN : request->max_ns - 1,
             .filter = filter,
-            .labels_only = request->labels_only,
+            .labels_only = request->labels_only && !request->count_kept,
         };
         TRY(select_heads(fetch, query, &selects[t], &federated.tenants[t], &heads, err));
     }
@@ -479,7 +479,8 @@ typedef struct UnitList {
     StreamUnit *units;
     size_t count;
     const StreamSelect *request;
-    LogFilter filter; /* of lines */
+    LogFilter filter;    /* of lines */
+    KeptCounter counter; /* with request->count_kept */
 } UnitList;
 
 static bool stream_has(const QueryContext *query, const Stream *stream, Str name) {
@@ -556,16 +557,20 @@ static ErrCode add_units(QueryContext *query, UnitList *list, uint32_t index, St
 
         *unit = (StreamUnit){.stream = index, .min_ns = MAX(stream->pages[p].page->min_ns, min_ns)};
         for (end = p; end < stream->page_count && stream->pages[end].page->min_ns <= last; end++) {
-            const LogPage *page = stream->pages[end].page;
+            const PageRef *ref = &stream->pages[end];
 
-            last = MAX(last, page->max_ns);
-            unit->entries += page->count;
-            unit->bytes += page->raw_bytes;
+            last = MAX(last, ref->page->max_ns);
+            if (ref->cuts != NULL && request->count_kept) {
+                TRY(fetch_count_kept(&list->counter, query, ref, unit, err));
+                continue;
+            }
+            unit->entries += ref->page->count;
+            unit->bytes += ref->page->raw_bytes;
         }
         unit->max_ns = MIN(last, max_ns);
         if (request->backward && end - p > 1)
             qsort(&stream->pages[p], end - p, sizeof *stream->pages, compare_ends);
-        if (unit->min_ns > unit->max_ns) continue;
+        if (unit->min_ns > unit->max_ns || (request->count_kept && unit->entries == 0)) continue;
         list->fetched->units[list->count++] = (FetchedUnit){
             .pages = &stream->pages[p],
             .count = end - p,
@@ -628,6 +633,18 @@ static unsigned wanted_columns(const FetchSource *fetch, const StreamSelect *req
     return columns;
 }
 
+static ErrCode add_all_units(QueryContext *query, UnitList *list, const Streams *streams,
+                             LabelSet *labels, size_t *kept, Error *err) {
+    for (size_t s = 0; s < streams->count; s++) {
+        size_t before = list->count;
+
+        if ((s & 1023) == 1023) TRY(query_check(query, err));
+        TRY(add_units(query, list, (uint32_t)*kept, streams->order[s], err));
+        if (list->count > before) labels[(*kept)++] = streams->order[s]->labels;
+    }
+    return ERR_OK;
+}
+
 /* Streams of which nothing is in range after all are dropped. */
 static ErrCode make_set(FetchSource *fetch, QueryContext *query, const StreamSelect *request,
                         const LogFilter *filter, Streams *streams, StreamSet *out, Error *err) {
@@ -635,6 +652,7 @@ static ErrCode make_set(FetchSource *fetch, QueryContext *query, const StreamSel
     LabelSet *labels = ARENA_ARRAY(query->arena, LabelSet, MAX(streams->count, 1));
     UnitList list = {.fetched = fetched, .request = request, .filter = *filter};
     size_t pages = 0, kept = 0;
+    ErrCode code;
 
     for (size_t s = 0; s < streams->count; s++) pages += streams->items[s].page_count;
     list.units = ARENA_ARRAY(query->arena, StreamUnit, MAX(pages, 1));
@@ -649,13 +667,9 @@ static ErrCode make_set(FetchSource *fetch, QueryContext *query, const StreamSel
         .backward = request->backward,
     };
     if (fetched->units == NULL) return out_of_memory(err);
-    for (size_t s = 0; s < streams->count; s++) {
-        size_t before = list.count;
-
-        if ((s & 1023) == 1023) TRY(query_check(query, err));
-        TRY(add_units(query, &list, (uint32_t)kept, streams->order[s], err));
-        if (list.count > before) labels[kept++] = streams->order[s]->labels;
-    }
+    code = add_all_units(query, &list, streams, labels, &kept, err);
+    fetch_counter_done(&list.counter);
+    if (code != ERR_OK) return code;
     *out = (StreamSet){
         .labels = labels,
         .count = kept,

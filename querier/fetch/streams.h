@@ -38,6 +38,18 @@ typedef struct FetchedStreams {
     bool backward;
 } FetchedStreams;
 
+/* stream_counts.c: what delete requests leave of pages, without anybody reading their entries.
+ * Zeroed; fetch_counter_done() in the end. */
+typedef struct KeptCounter {
+    LogDecoder *decoder; /* made when there is something to read */
+    LogCutter *cutter;
+    size_t pages;
+} KeptCounter;
+/* Adds the page's to the unit. Once many pages were read, all of a page's entries count. */
+MUST_USE ErrCode fetch_count_kept(KeptCounter *counter, QueryContext *query, const PageRef *ref,
+                                  StreamUnit *unit, Error *err);
+void fetch_counter_done(KeptCounter *counter);
+
 /* StreamSet's functions over FetchedStreams. */
 StreamScratch *fetch_scratch_new(const StreamSet *set, QueryContext *query);
 void fetch_scratch_free(StreamScratch *scratch);

@@ -230,10 +230,23 @@ def test_filters_of_lines_labels_and_metadata_choose_entries():
     assert server.lines() == left
     assert server.count('{app="a"} |= "info"') == 45
     assert server.lines('{app="a"} | trace_id="abc"') == []
+
+    def check_counts():
+        """What the index says of entries and bytes is what is left, before compaction and after."""
+        span = {'query': '{app="a"}', 'start': '%d' % ((BASE - 10) * SECOND),
+                'end': '%d' % ((BASE + 3000) * SECOND)}
+        stats = json.loads(server.moraine.get_raw('/loki/api/v1/index/stats', 't', **span)[1])
+        assert (stats['entries'], stats['streams']) == (len(left), 1), stats
+        volume = server.moraine.get('/loki/api/v1/index/volume', 't', **span)['result']
+        assert [v['value'][1] for v in volume] == [str(stats['bytes'])], (volume, stats)
+        assert sum(map(len, left)) <= stats['bytes'] < sum(map(len, left)) + 40 * len(left), stats
+    check_counts()
     server.kill()
     server.start()
     assert server.lines() == left
     server.finish()
+    check_counts()
+    assert [r['status'] for r in server.requests()] == ['processed'] * 4
     assert server.lines() == left
     assert entries_in(blocks_of(server.prefix, 't') - before) == [len(left)]
     # Nothing is left to do: the next run writes nothing.
