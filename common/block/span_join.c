@@ -7,49 +7,7 @@
 #include <string.h>
 
 #include "common/base/random.h"
-#include "common/block/span_build.h"
-
-/* Rows that lie side by side here and there. Places by scope: SCOPE_SPAN, SCOPE_EVENT, SCOPE_LINK.
- */
-typedef struct Run {
-    uint32_t range;
-    uint32_t from[4];
-    uint32_t to[4];
-    uint32_t count[4];
-} Run;
-
-/* One column of one range on its way. */
-typedef struct Source {
-    const AttributeColumn *column;
-    uint32_t draft;
-    uint32_t at;   /* the next entry */
-    uint32_t *map; /* of texts: its code to come, or SPAN_NONE */
-} Source;
-
-typedef struct Join {
-    const SpanTableRange *ranges;
-    size_t range_count;
-    bool own;
-    Arena *arena;
-    Arena *scratch;
-    uint64_t seed;
-    SpanTable *out;
-    Run *runs;
-    uint32_t run_count;
-    uint32_t count[4]; /* by scope, of all */
-    OriginSet origins;
-} Join;
-
-static bool range_is_dense(const SpanTableRange *range) {
-    const TraceRow *first = &range->table->traces[range->first];
-    uint32_t row = first->first;
-
-    for (uint32_t i = 0; i < range->count; i++) {
-        if (first[i].first != row) return false;
-        row += first[i].count;
-    }
-    return true;
-}
+#include "common/block/span_join.h"
 
 /* ---------- traces ---------- */
 
@@ -59,7 +17,7 @@ typedef struct Place {
 } Place;
 
 /* Which traces there are, and where, in their order to come. */
-static ErrCode sort_traces(Join *j, uint32_t total, Place **out, Error *err) {
+static ErrCode sort_traces(SpanJoin *j, uint32_t total, Place **out, Error *err) {
     SpanSortItem *items = arena_alloc(j->scratch, (size_t)total * 2 * sizeof *items + 1);
     Place *places = arena_alloc(j->scratch, total * sizeof *places + 1);
     Place *sorted = arena_alloc(j->scratch, total * sizeof *sorted + 1);
@@ -80,7 +38,7 @@ static ErrCode sort_traces(Join *j, uint32_t total, Place **out, Error *err) {
     return ERR_OK;
 }
 
-static bool follows(const Run *a, const Run *b) {
+static bool follows(const SpanRun *a, const SpanRun *b) {
     if (a->range != b->range) return false;
     for (int scope = SCOPE_SPAN; scope <= SCOPE_LINK; scope++) {
         if (a->from[scope] + a->count[scope] != b->from[scope]) return false;
@@ -88,7 +46,7 @@ static bool follows(const Run *a, const Run *b) {
     return true;
 }
 
-static ErrCode take_traces(Join *j, Error *err) {
+static ErrCode take_traces(SpanJoin *j, Error *err) {
     uint64_t total = 0, counts[4] = {0};
     TraceRow *traces;
     Place *places = NULL;
@@ -103,10 +61,10 @@ static ErrCode take_traces(Join *j, Error *err) {
         const SpanTable *t = j->ranges[places[i].range].table;
         const TraceRow *trace = &t->traces[places[i].trace];
         uint32_t end = trace->first + trace->count;
-        Run run = {
+        SpanRun run = {
             .range = places[i].range,
             .from = {0, trace->first, t->event_starts[trace->first], t->link_starts[trace->first]}};
-        Run *before = j->run_count == 0 ? NULL : &j->runs[j->run_count - 1];
+        SpanRun *before = j->run_count == 0 ? NULL : &j->runs[j->run_count - 1];
 
         assert(t->columns == SPAN_ALL);
         run.count[SCOPE_SPAN] = trace->count;
@@ -140,7 +98,7 @@ static ErrCode take_traces(Join *j, Error *err) {
 /* ---------- columns of plain values ---------- */
 
 /* The same column of every table, which lies at this offset of SpanTable. */
-static const void *column_at(const Join *j, const Run *run, size_t offset) {
+static const void *column_at(const SpanJoin *j, const SpanRun *run, size_t offset) {
     const void *column;
 
     memcpy(&column, (const char *)j->ranges[run->range].table + offset, sizeof column);
@@ -148,11 +106,11 @@ static const void *column_at(const Join *j, const Run *run, size_t offset) {
 }
 
 /* Columns of zeros may not be there; a column of nothing but such isn't, either. */
-static bool plain(Join *j, AttributeScope scope, size_t offset, size_t bytes) {
+static bool plain(SpanJoin *j, AttributeScope scope, size_t offset, size_t bytes) {
     char *to = NULL;
 
     for (uint32_t i = 0; i < j->run_count; i++) {
-        const Run *run = &j->runs[i];
+        const SpanRun *run = &j->runs[i];
         const char *from = column_at(j, run, offset);
 
         if (from == NULL) continue;
@@ -170,11 +128,11 @@ static bool plain(Join *j, AttributeScope scope, size_t offset, size_t bytes) {
 #define PLAIN(j, scope, member)                                                                    \
     plain(j, scope, offsetof(SpanTable, member), sizeof *((SpanTable *)NULL)->member)
 
-static bool rare(Join *j, AttributeScope scope, size_t offset) {
+static bool rare(SpanJoin *j, AttributeScope scope, size_t offset) {
     bool there = false;
 
     for (uint32_t i = 0; i < j->run_count; i++) {
-        const Run *run = &j->runs[i];
+        const SpanRun *run = &j->runs[i];
         const uint32_t *from = column_at(j, run, offset);
 
         for (uint32_t k = 0; from != NULL && !there && k < run->count[scope]; k++)
@@ -184,13 +142,13 @@ static bool rare(Join *j, AttributeScope scope, size_t offset) {
 }
 
 /* Rows move, and with them the rows that are named in columns. */
-static bool tree(Join *j) {
+static bool tree(SpanJoin *j) {
     uint32_t *parents = arena_alloc(j->arena, j->count[SCOPE_SPAN] * sizeof *parents + 1);
     uint32_t *ends = arena_alloc(j->arena, j->count[SCOPE_SPAN] * sizeof *ends + 1);
 
     if (parents == NULL || ends == NULL) return false;
     for (uint32_t i = 0; i < j->run_count; i++) {
-        const Run *run = &j->runs[i];
+        const SpanRun *run = &j->runs[i];
         const SpanTable *t = j->ranges[run->range].table;
         uint32_t from = run->from[SCOPE_SPAN], to = run->to[SCOPE_SPAN];
 
@@ -207,12 +165,12 @@ static bool tree(Join *j) {
 }
 
 /* Of events or links. */
-static bool starts(Join *j, AttributeScope scope, size_t offset) {
+static bool starts(SpanJoin *j, AttributeScope scope, size_t offset) {
     uint32_t *to = arena_alloc(j->arena, (j->count[SCOPE_SPAN] + (size_t)1) * sizeof *to);
 
     if (to == NULL) return false;
     for (uint32_t i = 0; i < j->run_count; i++) {
-        const Run *run = &j->runs[i];
+        const SpanRun *run = &j->runs[i];
         const uint32_t *from = (const uint32_t *)column_at(j, run, offset) + run->from[SCOPE_SPAN];
 
         for (uint32_t k = 0; k < run->count[SCOPE_SPAN]; k++)
@@ -225,15 +183,15 @@ static bool starts(Join *j, AttributeScope scope, size_t offset) {
 
 /* ---------- texts ---------- */
 
-static uint32_t *map_new(Join *j, uint32_t distinct) {
+uint32_t *span_join_map(SpanJoin *j, uint32_t distinct) {
     uint32_t *map = arena_alloc(j->scratch, distinct * sizeof *map + 1);
 
     if (map != NULL) memset(map, 0xff, distinct * sizeof *map);
     return map;
 }
 
-static void map_codes(const TextColumn *from, uint32_t first, uint32_t count, uint32_t *map,
-                      TextSet *set, uint32_t *to) {
+void span_join_codes(const TextColumn *from, uint32_t first, uint32_t count, uint32_t *map,
+                     TextSet *set, uint32_t *to) {
     for (uint32_t i = 0; i < count; i++) {
         uint32_t *code = &map[from->codes[first + i]];
 
@@ -242,8 +200,7 @@ static void map_codes(const TextColumn *from, uint32_t first, uint32_t count, ui
     }
 }
 
-/* Texts as their owner wants them. */
-static bool own_texts(const Join *j, Str *texts, uint32_t count) {
+bool span_join_texts(const SpanJoin *j, Str *texts, uint32_t count) {
     size_t bytes = 0;
     char *at;
 
@@ -259,7 +216,7 @@ static bool own_texts(const Join *j, Str *texts, uint32_t count) {
     return true;
 }
 
-static bool texts(Join *j, AttributeScope scope, size_t offset) {
+static bool texts(SpanJoin *j, AttributeScope scope, size_t offset) {
     TextSet set = {.scratch = j->scratch, .seed = j->seed};
     uint32_t **maps = ARENA_ARRAY(j->scratch, uint32_t *, j->range_count + 1);
     uint32_t *codes = arena_alloc(j->arena, j->count[scope] * sizeof *codes + 1);
@@ -268,24 +225,25 @@ static bool texts(Join *j, AttributeScope scope, size_t offset) {
 
     if (maps == NULL || codes == NULL) return false;
     for (uint32_t i = 0; i < j->run_count; i++) {
-        const Run *run = &j->runs[i];
+        const SpanRun *run = &j->runs[i];
         const TextColumn *from =
             (const TextColumn *)((const char *)j->ranges[run->range].table + offset);
         uint32_t **map = &maps[run->range];
 
-        if (*map == NULL) *map = map_new(j, from->distinct);
+        if (*map == NULL) *map = span_join_map(j, from->distinct);
         if (*map == NULL) return false;
-        map_codes(from, run->from[scope], run->count[scope], *map, &set, codes + run->to[scope]);
+        span_join_codes(from, run->from[scope], run->count[scope], *map, &set,
+                        codes + run->to[scope]);
     }
     dictionary = text_set_list(&set, j->arena);
     *out = (TextColumn){codes, dictionary, set.count};
-    return !set.failed && dictionary != NULL && own_texts(j, dictionary, set.count);
+    return !set.failed && dictionary != NULL && span_join_texts(j, dictionary, set.count);
 }
 
 /* ---------- origins ---------- */
 
 /* The same in memory of its own. */
-static const SpanOrigin *own_origin(Join *j, const SpanOrigin *origin) {
+static const SpanOrigin *own_origin(SpanJoin *j, const SpanOrigin *origin) {
     SpanOrigin *copy = ARENA_NEW(j->arena, SpanOrigin);
     char *bytes;
     Reader r;
@@ -303,18 +261,18 @@ static const SpanOrigin *own_origin(Join *j, const SpanOrigin *origin) {
     return copy;
 }
 
-static bool origins(Join *j) {
+static bool origins(SpanJoin *j) {
     uint32_t **maps = ARENA_ARRAY(j->scratch, uint32_t *, j->range_count + 1);
     uint32_t *to = arena_alloc(j->arena, j->count[SCOPE_SPAN] * sizeof *to + 1), count;
     const SpanOrigin **list;
 
     if (maps == NULL || to == NULL) return false;
     for (uint32_t i = 0; i < j->run_count; i++) {
-        const Run *run = &j->runs[i];
+        const SpanRun *run = &j->runs[i];
         const SpanTable *t = j->ranges[run->range].table;
         uint32_t **map = &maps[run->range];
 
-        if (*map == NULL) *map = map_new(j, t->origin_count);
+        if (*map == NULL) *map = span_join_map(j, t->origin_count);
         if (*map == NULL) return false;
         for (uint32_t k = 0; k < run->count[SCOPE_SPAN]; k++) {
             uint32_t from = t->origin_of[run->from[SCOPE_SPAN] + k];
@@ -337,131 +295,9 @@ static bool origins(Join *j) {
     return true;
 }
 
-/* ---------- attributes ---------- */
-
-/* How many entries, and elements of arrays, of a column are in a range's traces. */
-static void count_entries(const Join *j, uint32_t range, const AttributeColumn *c, bool dense,
-                          AttributeDraft *draft) {
-    for (uint32_t i = 0; i < j->run_count; i++) {
-        const Run *run = &j->runs[i];
-        uint32_t first = run->from[c->scope], end = first + run->count[c->scope], from, to;
-
-        if (run->range != range) continue;
-        if (dense) {
-            const SpanTableRange *r = &j->ranges[range];
-            const TraceRow *last = &r->table->traces[r->first + r->count - 1];
-            uint32_t rows[2] = {r->table->traces[r->first].first, last->first + last->count};
-            const uint32_t *list = c->scope == SCOPE_EVENT  ? r->table->event_starts
-                                   : c->scope == SCOPE_LINK ? r->table->link_starts
-                                                            : NULL;
-
-            first = list == NULL ? rows[0] : list[rows[0]];
-            end = list == NULL ? rows[1] : list[rows[1]];
-        }
-        from = attribute_column_from(c, first);
-        to = attribute_column_from(c, end);
-        draft->count += to - from;
-        if (c->starts != NULL) draft->elements += c->starts[to] - c->starts[from];
-        if (dense) return;
-    }
-}
-
-/* The entries of owners [first, end) behind those that were there. */
-static void copy_entries(const Source *s, uint32_t from, uint32_t to, uint32_t first,
-                         uint32_t first_to, AttributeFill *fill) {
-    const AttributeColumn *c = s->column;
-    uint32_t value = c->starts == NULL ? from : c->starts[from], at = fill->elements;
-    uint32_t values = c->starts == NULL ? to - from : c->starts[to] - value;
-    size_t bytes = attribute_element_bytes(c->type);
-
-    for (uint32_t e = from; e < to && fill->owners != NULL; e++)
-        fill->owners[fill->entries + e - from] =
-            (c->owners == NULL ? e : c->owners[e]) - first + first_to;
-    for (uint32_t e = from; e < to && c->starts != NULL; e++)
-        fill->starts[fill->entries + e - from + 1] = c->starts[e + 1] - value + at;
-    if (attribute_is_text(c->type))
-        map_codes(&c->texts, value, values, s->map, &fill->texts, fill->codes + at);
-    else
-        memcpy((char *)fill->values + at * bytes, (const char *)c->truths + value * bytes,
-               values * bytes);
-    fill->entries += to - from;
-    fill->elements += values;
-}
-
-static void copy_run(const Run *run, Source *s, AttributeFill *fill) {
-    const AttributeColumn *c = s->column;
-    uint32_t first = run->from[c->scope], end = first + run->count[c->scope], to;
-
-    if (first == end) return;
-    /* Traces of one table mostly come in its order. */
-    if (c->owners == NULL || (s->at > 0 && c->owners[s->at - 1] >= first) ||
-        (s->at < c->count && c->owners[s->at] < first))
-        s->at = attribute_column_from(c, first);
-    for (to = c->owners == NULL ? MIN(end, c->count) : s->at;
-         c->owners != NULL && to < c->count && c->owners[to] < end; to++) {
-    }
-    if (to > s->at) copy_entries(s, s->at, to, first, run->to[c->scope], fill);
-    s->at = to;
-}
-
-static ErrCode attributes(Join *j, Error *err) {
-    Source **sources = ARENA_ARRAY(j->scratch, Source *, j->range_count + 1);
-    AttributeDrafts drafts;
-    AttributeColumn *columns;
-    AttributeFill *fills;
-
-    if (sources == NULL) return span_no_memory(err);
-    attribute_drafts_init(&drafts, j->scratch, j->seed);
-    for (uint32_t r = 0; r < j->range_count; r++) {
-        const SpanTable *t = j->ranges[r].table;
-        bool dense = range_is_dense(&j->ranges[r]);
-
-        sources[r] = ARENA_ARRAY(j->scratch, Source, t->attribute_count + (size_t)1);
-        if (sources[r] == NULL) return span_no_memory(err);
-        for (uint32_t i = 0; i < t->attribute_count; i++) {
-            const AttributeColumn *c = &t->attributes[i];
-            AttributeDraft counted = {0};
-
-            sources[r][i] = (Source){.column = c, .draft = SPAN_NONE};
-            if (j->ranges[r].count > 0) count_entries(j, r, c, dense, &counted);
-            if (counted.count == 0) continue;
-            sources[r][i].draft =
-                attribute_drafts_column(&drafts, (AttributeScope)c->scope, c->key, c->type);
-            if (attribute_is_text(c->type)) {
-                sources[r][i].map = map_new(j, c->texts.distinct);
-                if (sources[r][i].map == NULL) return span_no_memory(err);
-            }
-            if (sources[r][i].draft == SPAN_NONE) return span_no_memory(err);
-            drafts.items[sources[r][i].draft].count += counted.count;
-            drafts.items[sources[r][i].draft].elements += counted.elements;
-        }
-    }
-    TRY(attribute_fills_new(&drafts, j->count, j->arena, &fills, &columns, err));
-    for (uint32_t i = 0; i < j->run_count; i++) {
-        uint32_t range = j->runs[i].range;
-
-        for (uint32_t k = 0; k < j->ranges[range].table->attribute_count; k++) {
-            Source *s = &sources[range][k];
-
-            if (s->draft != SPAN_NONE) copy_run(&j->runs[i], s, &fills[s->draft]);
-        }
-    }
-    TRY(attribute_fills_done(fills, drafts.count, j->arena, err));
-    for (uint32_t i = 0; i < drafts.count; i++) {
-        if (attribute_is_text(columns[i].type) &&
-            !own_texts(j, (Str *)columns[i].texts.dictionary, columns[i].texts.distinct))
-            return span_no_memory(err);
-        if (j->own) columns[i].key = str_dup(j->arena, columns[i].key);
-        if (columns[i].key.ptr == NULL) return span_no_memory(err);
-    }
-    j->out->attributes = columns;
-    j->out->attribute_count = drafts.count;
-    return ERR_OK;
-}
-
 /* ---------- all of it ---------- */
 
-static bool columns(Join *j) {
+static bool columns(SpanJoin *j) {
     return tree(j) && PLAIN(j, SCOPE_SPAN, ids) && PLAIN(j, SCOPE_SPAN, parent_ids) &&
            PLAIN(j, SCOPE_SPAN, starts_ns) && PLAIN(j, SCOPE_SPAN, durations_ns) &&
            PLAIN(j, SCOPE_SPAN, kinds) && PLAIN(j, SCOPE_SPAN, statuses) &&
@@ -474,7 +310,7 @@ static bool columns(Join *j) {
            rare(j, SCOPE_SPAN, offsetof(SpanTable, dropped_links)) && origins(j);
 }
 
-static bool events_and_links(Join *j) {
+static bool events_and_links(SpanJoin *j) {
     return starts(j, SCOPE_EVENT, offsetof(SpanTable, event_starts)) &&
            PLAIN(j, SCOPE_EVENT, event_times_ns) &&
            texts(j, SCOPE_EVENT, offsetof(SpanTable, event_names)) &&
@@ -490,20 +326,20 @@ ErrCode span_table_join(const SpanTableRange *ranges, size_t count, bool own, Ar
                         SpanTable *out, Error *err) {
     CLEANUP(arena_free) Arena *scratch = arena_new(0, arena_budget(arena));
     SpanTable table = {.columns = SPAN_ALL};
-    Join j = {.ranges = ranges,
-              .range_count = count,
-              .own = own,
-              .arena = arena,
-              .scratch = scratch,
-              .seed = random_u64(),
-              .out = &table};
+    SpanJoin j = {.ranges = ranges,
+                  .range_count = count,
+                  .own = own,
+                  .arena = arena,
+                  .scratch = scratch,
+                  .seed = random_u64(),
+                  .out = &table};
     ErrCode code;
 
     if (scratch == NULL) return span_no_memory(err);
     origin_set_init(&j.origins, scratch, j.seed);
     code = take_traces(&j, err);
     if (code == ERR_OK && (!columns(&j) || !events_and_links(&j))) code = span_no_memory(err);
-    if (code == ERR_OK) code = attributes(&j, err);
+    if (code == ERR_OK) code = span_join_attributes(&j, err);
     origin_set_done(&j.origins);
     if (code == ERR_OK) *out = table;
     return code;

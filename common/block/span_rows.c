@@ -8,6 +8,8 @@
 /* A trace on its way. Events and links of a trace lie side by side, as its rows do. */
 typedef struct Rows {
     const SpanTable *t;
+    struct Entries *columns; /* of which the trace has something */
+    uint32_t column_count;
     Arena *arena;
     Span *spans;
     SpanEvent *events;
@@ -89,12 +91,35 @@ static Attributes *attributes_of(Rows *w, AttributeScope scope, uint32_t i) {
     return scope == SCOPE_EVENT ? &w->events[i].attributes : &w->links[i].attributes;
 }
 
-/* The entries of a column that are of this trace: [*from, the result). */
-static uint32_t entries(const Rows *w, const AttributeColumn *c, uint32_t *from) {
-    uint32_t first = w->first[c->scope], end = first + w->count[c->scope];
+/* Of a column the entries [from, to) are of this trace. */
+typedef struct Entries {
+    const AttributeColumn *column;
+    uint32_t from;
+    uint32_t to;
+} Entries;
 
-    *from = attribute_column_from(c, first);
-    return attribute_column_from(c, end);
+/* There may be as many columns as spans, of which a trace has next to none. */
+static bool find_columns(Rows *w) {
+    uint32_t room = 0;
+
+    for (uint32_t i = 0; i < w->t->attribute_count; i++) {
+        const AttributeColumn *c = &w->t->attributes[i];
+        uint32_t first = w->first[c->scope], end = first + w->count[c->scope];
+        Entries found = {.column = c};
+
+        if (c->owners != NULL && (c->owners[0] >= end || c->owners[c->count - 1] < first)) continue;
+        found.from = attribute_column_from(c, first);
+        found.to = attribute_column_from(c, end);
+        if (found.to == found.from) continue;
+        if (w->column_count == room) {
+            w->columns = arena_grow(w->arena, w->columns, room * sizeof *w->columns,
+                                    (room * 2 + 16) * sizeof *w->columns);
+            if (w->columns == NULL) return false;
+            room = room * 2 + 16;
+        }
+        w->columns[w->column_count++] = found;
+    }
+    return true;
 }
 
 static bool take_array(const Rows *w, const AttributeColumn *c, uint32_t entry, Attribute *out) {
@@ -144,13 +169,13 @@ static bool place_attributes(Rows *w) {
         w->of[scope] = ARENA_ARRAY(w->arena, uint32_t, w->count[scope] + (size_t)1);
         if (w->of[scope] == NULL) return false;
     }
-    for (uint32_t i = 0; i < w->t->attribute_count; i++) {
-        const AttributeColumn *c = &w->t->attributes[i];
-        uint32_t from, to = entries(w, c, &from);
+    for (uint32_t i = 0; i < w->column_count; i++) {
+        const Entries *found = &w->columns[i];
+        const AttributeColumn *c = found->column;
 
-        for (uint32_t e = from; e < to; e++)
+        for (uint32_t e = found->from; e < found->to; e++)
             w->of[c->scope][(c->owners == NULL ? e : c->owners[e]) - w->first[c->scope]]++;
-        total += to - from;
+        total += found->to - found->from;
     }
     at = w->attributes = ARENA_ARRAY(w->arena, Attribute, total + 1);
     if (at == NULL) return false;
@@ -164,12 +189,11 @@ static bool place_attributes(Rows *w) {
 }
 
 static bool take_attributes(Rows *w) {
-    if (!place_attributes(w)) return false;
-    for (uint32_t i = 0; i < w->t->attribute_count; i++) {
-        const AttributeColumn *c = &w->t->attributes[i];
-        uint32_t from, to = entries(w, c, &from);
+    if (!find_columns(w) || !place_attributes(w)) return false;
+    for (uint32_t i = 0; i < w->column_count; i++) {
+        const AttributeColumn *c = w->columns[i].column;
 
-        for (uint32_t e = from; e < to; e++) {
+        for (uint32_t e = w->columns[i].from; e < w->columns[i].to; e++) {
             uint32_t owner = (c->owners == NULL ? e : c->owners[e]) - w->first[c->scope];
             Attributes *list = attributes_of(w, (AttributeScope)c->scope, owner);
 

@@ -115,6 +115,38 @@ static void rows_of_traces_that_were_taken_out_are_gone(void **state) {
     assert_same_table(&built, &part);
 }
 
+static void there_may_be_as_many_keys_as_spans(void **state) {
+    enum { SPANS = 1200 };
+    CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
+    static const SpanOrigin nowhere = {0};
+    Span *spans = ARENA_ARRAY(arena, Span, SPANS);
+    SpansModel model = {.spans = spans, .count = SPANS};
+    SpanTable tables[PARTS], joined, built;
+    SpanTableRange ranges[PARTS];
+    Error err;
+
+    (void)state;
+    for (uint32_t i = 0; i < SPANS; i++) {
+        Attribute *a = ARENA_ARRAY(arena, Attribute, 2);
+
+        /* One key each, and a few that are seldom and come from all parts. */
+        a[0] = (Attribute){.key = str_format(arena, "only.%u", i), .type = ATTRIBUTE_INT};
+        a[1] = (Attribute){.key = STR("seldom"), .type = ATTRIBUTE_STRING, .text = a[0].key};
+        spans[i] = (Span){.id = i + 1, .start_ns = i, .end_ns = i, .origin = &nowhere};
+        spans[i].trace.bytes[3] = (uint8_t)(i % 7);
+        spans[i].trace.bytes[4] = (uint8_t)(i / 5);
+        spans[i].attributes = (Attributes){a, i % 100 == 0 ? 2 : 1, 0};
+    }
+    deal(&model, arena, tables);
+    for (int i = 0; i < PARTS; i++)
+        ranges[i] = (SpanTableRange){&tables[i], 0, tables[i].trace_count};
+    assert_ok(span_table_join(ranges, PARTS, false, arena, &joined, &err), &err);
+    built = build(arena, spans, SPANS);
+    assert_int_equal(built.attribute_count, SPANS + 1);
+    assert_same_table(&built, &joined);
+    assert_table_is_model(&model, &joined);
+}
+
 static void nothing_joins_to_nothing(void **state) {
     CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
     SpanTable empty = build(arena, NULL, 0), joined;
@@ -154,6 +186,7 @@ int main(void) {
         cmocka_unit_test(joining_is_building_of_all),
         cmocka_unit_test(a_part_of_a_table_has_nothing_of_the_rest),
         cmocka_unit_test(rows_of_traces_that_were_taken_out_are_gone),
+        cmocka_unit_test(there_may_be_as_many_keys_as_spans),
         cmocka_unit_test(nothing_joins_to_nothing),
         cmocka_unit_test(a_small_arena_is_an_error),
     };
