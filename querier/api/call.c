@@ -432,7 +432,8 @@ static const ApiEndpoint *const endpoint_lists[] = {
     api_read_endpoints,         api_federate_endpoints,     api_loki_query_endpoints,
     api_loki_meta_endpoints,    api_loki_field_endpoints,   api_loki_delete_endpoints,
     api_loki_tail_endpoints,    api_loki_pattern_endpoints, api_tempo_trace_endpoints,
-    api_tempo_status_endpoints, api_correlate_endpoints,
+    api_tempo_status_endpoints, api_correlate_endpoints,    api_tempo_search_endpoints,
+    api_tempo_tag_endpoints,
 };
 
 static size_t count_endpoints(void) {

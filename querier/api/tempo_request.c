@@ -48,6 +48,14 @@ ErrCode tempo_search_check(TempoSearch *search, Error *err) {
     return ERR_OK;
 }
 
+/* What typing is helped with need not be exact, and stays the same for longer. */
+void tempo_widen(int64_t *start_ns, int64_t *end_ns) {
+    const int64_t width = 600 * NS_PER_S;
+
+    if (*start_ns > INT64_MIN + width) *start_ns -= ((*start_ns % width) + width) % width;
+    if (*end_ns < INT64_MAX - width) *end_ns += width - 1 - ((*end_ns % width) + width) % width;
+}
+
 ErrCode tempo_tags_check(const TempoTags *tags, Error *err) {
     static const char *const scopes[] = {"",         "none",  "intrinsic", "trace",          "span",
                                          "resource", "event", "link",      "instrumentation"};
@@ -119,14 +127,13 @@ static void append_status(Buf *out, Str value) {
     buf_append_str(out, STR("false"));
 }
 
-void tempo_tag_condition(Str key, Str value, Buf *query) {
+static void append_condition(Str key, Str value, Buf *query) {
     static const struct {
         const char *key, *field;
     } fields[] = {
         {"name", "name"}, {"root.name", "rootName"}, {"root.service.name", "rootServiceName"}};
     int64_t integer;
 
-    if (query->len > 0) buf_append_str(query, STR(" && "));
     for (size_t i = 0; i < ARRAY_LEN(fields); i++)
         if (str_equal(key, str_of(fields[i].key))) {
             buf_printf(query, "%s = ", fields[i].field);
@@ -137,7 +144,7 @@ void tempo_tag_condition(Str key, Str value, Buf *query) {
         append_status(query, value);
         return;
     }
-    buf_append_str(query, STR("(."));
+    buf_append_byte(query, '.');
     append_quoted(query, key);
     buf_append_str(query, STR(" = "));
     append_quoted(query, value);
@@ -146,7 +153,16 @@ void tempo_tag_condition(Str key, Str value, Buf *query) {
         append_quoted(query, key);
         buf_printf(query, " = %" PRId64, integer);
     }
-    buf_append_byte(query, ')');
+}
+
+void tempo_tag_condition(Str key, Str value, Buf *query) {
+    buf_append_str(query, query->len > 0 ? STR(" && { ") : STR("{ "));
+    append_condition(key, value, query);
+    buf_append_str(query, STR(" }"));
+}
+
+void tempo_tags_end(Buf *query) {
+    if (query->len == 0) buf_append_str(query, STR("{ }"));
 }
 
 typedef struct Logfmt {
@@ -204,7 +220,7 @@ static ErrCode next_tag(Logfmt *in, Str *key, Str *value, bool *more, Error *err
     return ERR_OK;
 }
 
-/* { .a = "x" && ... } */
+/* { .a = "x" } && { ... } */
 static ErrCode query_of_tags(ApiCall *call, Str text, Str *out, Error *err) {
     CLEANUP_IN_PLACE(buf_done) Buf query = {0};
     Logfmt in = {.text = text, .arena = call->arena};
@@ -227,8 +243,9 @@ static ErrCode query_of_tags(ApiCall *call, Str text, Str *out, Error *err) {
         keys[count++] = key;
         tempo_tag_condition(key, value, &query);
     }
+    tempo_tags_end(&query);
     if (buf_failed(&query)) return error_set(err, ERR_INVALID, "invalid tags: too long");
-    *out = str_format(call->arena, "{ " STR_FMT " }", STR_ARG(buf_str(&query)));
+    *out = str_dup(call->arena, buf_str(&query));
     return out->ptr == NULL ? api_out_of_memory(err) : ERR_OK;
 }
 

@@ -64,5 +64,9 @@ int64_t tempo_default_step(int64_t start_ns, int64_t end_ns);
 /* Seconds, 0 for none; both inclusive. ERR_INVALID: the end is not after the start. */
 MUST_USE ErrCode tempo_seconds(uint64_t start, uint64_t end, int64_t *start_ns, int64_t *end_ns,
                                Error *err);
-/* A tag of a search by tags: one more condition of the filter that `query` is becoming. */
+/* A tag of a search by tags: one more filter of `query`, to be met by any span of a trace. Then the
+ * end, which makes none of them one that all spans meet. */
 void tempo_tag_condition(Str key, Str value, Buf *query);
+void tempo_tags_end(Buf *query);
+/* Names and values are those of whole stretches of ten minutes. */
+void tempo_widen(int64_t *start_ns, int64_t *end_ns);

@@ -95,10 +95,11 @@ ErrCode tempo_search_message(ApiCall *call, TempoSearch *out, Error *err) {
     if (out->query.len > 0 && tags.len > 0)
         return error_set(err, ERR_INVALID,
                          "invalid request: can't specify tags and q in the same query");
+    tempo_tags_end(&tags);
     if (buf_failed(&tags)) return error_set(err, ERR_INVALID, "invalid tags: too long");
     if (out->query.len == 0) {
         out->by_tags = true;
-        out->query = str_format(call->arena, "{ " STR_FMT " }", STR_ARG(buf_str(&tags)));
+        out->query = str_dup(call->arena, buf_str(&tags));
         if (out->query.ptr == NULL) return api_out_of_memory(err);
     }
     out->limit = (uint32_t)MIN(numbers.limit, UINT32_MAX);

@@ -69,6 +69,7 @@ static ErrCode find_tags(ApiCall *call, const TempoTags *tags, SpanTag **out, si
     TraceqlQuery *filter = NULL;
     size_t kept = 0;
 
+    tempo_widen(&params.start_ns, &params.end_ns);
     *count = 0;
     if (wants_intrinsics(tags)) return ERR_OK;
     if (tags->query.len > 0) TRY(traceql_parse_lenient(tags->query, call->arena, &filter, err));
@@ -207,10 +208,28 @@ static ErrCode find_values(ApiCall *call, const TempoValues *request,
                                 .stats = &call->trace_stats};
     TraceqlQuery *filter = NULL;
 
+    tempo_widen(&params.start_ns, &params.end_ns);
     if (request->query.len > 0)
         TRY(traceql_parse_lenient(request->query, call->arena, &filter, err));
     params.filter = filter;
     return traceql_tag_values(&params, attribute, out, count, err);
+}
+
+/* Nobody chooses from a list of durations, or of ids. */
+static bool has_list(const TraceqlAttribute *attribute) {
+    switch (attribute->intrinsic) {
+    case TRACEQL_NONE_FIELD:
+    case TRACEQL_NAME_FIELD:
+    case TRACEQL_STATUS_MESSAGE_FIELD:
+    case TRACEQL_ROOT_NAME_FIELD:
+    case TRACEQL_ROOT_SERVICE_FIELD:
+    case TRACEQL_EVENT_NAME_FIELD:
+    case TRACEQL_SCOPE_NAME_FIELD:
+    case TRACEQL_SCOPE_VERSION_FIELD:
+        return true;
+    default:
+        return false;
+    }
 }
 
 static ErrCode values_v2(ApiCall *call, const TempoValues *request, TraceqlValue **out,
@@ -225,6 +244,10 @@ static ErrCode values_v2(ApiCall *call, const TempoValues *request, TraceqlValue
         return keywords(TRACEQL_STATUS, 3, call->arena, out, count, err);
     if (attribute.intrinsic == TRACEQL_KIND_FIELD)
         return keywords(TRACEQL_KIND, 6, call->arena, out, count, err);
+    *count = 0;
+    if (!has_list(&attribute)) return ERR_OK;
+    if (attribute.scope == 0 && str_equal(attribute.name, STR("service.name")))
+        attribute.scope = SCOPE_RESOURCE;
     return find_values(call, request, &attribute, out, count, err);
 }
 
@@ -265,9 +288,7 @@ static ErrCode values_v1(ApiCall *call, const TempoValues *request, TraceqlValue
     *count = 0;
     if (traceql_parse_attribute(request->tag, call->arena, &attribute, &ignored) == ERR_OK &&
         attribute.intrinsic != TRACEQL_NONE_FIELD) {
-        if (attribute.intrinsic == TRACEQL_STATUS_FIELD ||
-            attribute.intrinsic == TRACEQL_KIND_FIELD)
-            return ERR_OK;
+        if (!has_list(&attribute)) return ERR_OK;
         return find_values(call, request, &attribute, out, count, err);
     }
     for (size_t i = 0; i < ARRAY_LEN(both); i++) {

@@ -6,6 +6,7 @@
 #include "common/base/json.h"
 #include "proto/wire/write.h"
 #include "querier/api/tempo.h"
+#include "querier/traceql/engine/engine.h"
 
 #define NS_PER_S INT64_C(1000000000)
 
@@ -78,26 +79,23 @@ static bool wants_protobuf(const ApiCall *call) {
            str_find(accept, STR("application/x-protobuf")) != NULL;
 }
 
-/* *found false: it isn't there. */
-static ErrCode find(ApiCall *call, bool *found, TempoSpans *out, Error *err) {
+static ErrCode find(ApiCall *call, SpanTable *table, Error *err) {
     int64_t min_ns, max_ns;
-    SpanTable table;
     TraceId id;
 
     TRY(tempo_trace_id(http_path_param(call->request, "id"), &id, err));
     TRY(tempo_bounds(call, &min_ns, &max_ns, err));
-    TRY(call->traces->find(call->traces, &call->query, &id, min_ns, max_ns, &call->trace_stats,
-                           &table, err));
-    *found = table.trace_count > 0;
-    return tempo_spans(&table, NULL, call->arena, out, err);
+    return call->traces->find(call->traces, &call->query, &id, min_ns, max_ns, &call->trace_stats,
+                              table, err);
 }
 
 static ErrCode run_v1(ApiCall *call, Buf *out, Error *err) {
     TempoSpans spans;
-    bool found;
+    SpanTable table;
 
-    TRY(find(call, &found, &spans, err));
-    if (!found) return error_set(err, ERR_NOT_FOUND, "trace not found");
+    TRY(find(call, &table, err));
+    if (table.trace_count == 0) return error_set(err, ERR_NOT_FOUND, "trace not found");
+    TRY(tempo_spans(&table, NULL, call->arena, &spans, err));
     if (wants_protobuf(call)) {
         call->content_type = "application/protobuf";
         return tempo_write_resource_spans(&spans, out) ? ERR_OK : api_out_of_memory(err);
@@ -108,10 +106,71 @@ static ErrCode run_v1(ApiCall *call, Buf *out, Error *err) {
     return ERR_OK;
 }
 
-/* TraceByIDResponse: trace 1, metrics 2 (inspected bytes 1). The trace is there even if it has
- * nothing in it: readers count on it. */
-static ErrCode write_v2_protobuf(ApiCall *call, const TempoSpans *spans, uint64_t inspected,
-                                 Buf *out, Error *err) {
+/* ---------- parts of a trace ---------- */
+
+typedef struct TraceFilter {
+    Str query;      /* empty: the whole trace */
+    int64_t depth;  /* of descendants of what matched, to be kept as well; -1: all */
+    bool ancestors; /* likewise */
+} TraceFilter;
+
+static ErrCode depth_param(const ApiCall *call, const char *param, int64_t *out, Error *err) {
+    Str text;
+
+    if (!api_param(call, param, &text)) return ERR_OK;
+    if (!str_to_i64(text, out) || *out < -1)
+        return error_set(err, ERR_INVALID, "invalid value for %s: must be >= -1", param);
+    return ERR_OK;
+}
+
+/* Without a query the others mean nothing, and can't be wrong. */
+static ErrCode filter_params(const ApiCall *call, TraceFilter *out, Error *err) {
+    int64_t ancestor_depth = -1;
+    Str text;
+
+    *out = (TraceFilter){.query = STR("")};
+    if (api_param(call, "q", &text)) out->query = str_trim(text);
+    if (out->query.len == 0) return ERR_OK;
+    TRY(depth_param(call, "match_depth", &out->depth, err));
+    if (!api_param(call, "keep_hierarchy", &text) || str_equal(text, STR("false")) ||
+        str_equal(text, STR("0")))
+        return ERR_OK;
+    if (!str_equal(text, STR("true")) && !str_equal(text, STR("1")))
+        return error_set(err, ERR_INVALID, "invalid value for keep_hierarchy: true or false");
+    TRY(depth_param(call, "ancestor_depth", &ancestor_depth, err));
+    if (ancestor_depth > 0)
+        return error_set(err, ERR_INVALID, "invalid value for ancestor_depth: -1 or 0");
+    out->ancestors = ancestor_depth == -1;
+    return ERR_OK;
+}
+
+/* *keep NULL: all of it. *partial: something was left out. */
+static ErrCode filter_trace(ApiCall *call, const SpanTable *table, uint8_t **keep, bool *partial,
+                            Error *err) {
+    TraceqlQuery *query;
+    TraceFilter filter;
+
+    *keep = NULL;
+    *partial = false;
+    TRY(filter_params(call, &filter, err));
+    if (filter.query.len == 0) return ERR_OK;
+    if (traceql_parse(filter.query, call->arena, &query, err) != ERR_OK ||
+        traceql_check_trace_filter(query, call->arena, err) != ERR_OK)
+        return error_wrap(err, "invalid TraceQL filter");
+    if (table->trace_count == 0) return ERR_OK;
+    *keep = ARENA_ARRAY(call->arena, uint8_t, table->row_count);
+    if (*keep == NULL) return api_out_of_memory(err);
+    TRY(traceql_filter_trace(query, table, filter.ancestors, filter.depth, &call->query, *keep,
+                             err));
+    for (uint32_t i = 0; i < table->row_count; i++) *partial = *partial || !(*keep)[i];
+    return ERR_OK;
+}
+
+/* TraceByIDResponse: trace 1, metrics 2 (inspected bytes 1), status 3. The trace is there even if
+ * it has nothing in it: readers count on it. */
+static ErrCode write_v2_protobuf(ApiCall *call, const TempoSpans *spans, bool partial, Buf *out,
+                                 Error *err) {
+    uint64_t inspected = atomic_load(&call->trace_stats.bytes);
     size_t part = wire_begin(out, 1);
 
     call->content_type = "application/protobuf";
@@ -120,26 +179,27 @@ static ErrCode write_v2_protobuf(ApiCall *call, const TempoSpans *spans, uint64_
     part = wire_begin(out, 2);
     if (inspected > 0) wire_put_varint(out, 1, inspected);
     wire_end(out, part);
+    if (partial) wire_put_varint(out, 3, 1);
     return ERR_OK;
 }
 
 static ErrCode run_v2(ApiCall *call, Buf *out, Error *err) {
-    uint64_t inspected;
     TempoSpans spans;
-    bool found;
-    Str q;
+    SpanTable table;
+    uint8_t *keep;
+    bool partial;
 
-    if (api_param(call, "q", &q) && q.len > 0)
-        return error_set(err, ERR_UNSUPPORTED, "filtering a trace with q is not supported");
-    TRY(find(call, &found, &spans, err));
-    inspected = atomic_load(&call->trace_stats.bytes);
-    if (wants_protobuf(call)) return write_v2_protobuf(call, &spans, inspected, out, err);
+    TRY(find(call, &table, err));
+    TRY(filter_trace(call, &table, &keep, &partial, err));
+    TRY(tempo_spans(&table, keep, call->arena, &spans, err));
+    if (wants_protobuf(call)) return write_v2_protobuf(call, &spans, partial, out, err);
     buf_append_str(out, STR("{\"trace\":{"));
-    if (found) {
+    if (table.trace_count > 0) {
         buf_append_str(out, STR("\"resourceSpans\":"));
         tempo_write_json(&spans, out);
     }
-    buf_printf(out, "},\"metrics\":{\"inspectedBytes\":\"%" PRIu64 "\"}}", inspected);
+    buf_printf(out, "},\"metrics\":{\"inspectedBytes\":\"%" PRIu64 "\"}%s}",
+               atomic_load(&call->trace_stats.bytes), partial ? ",\"status\":\"PARTIAL\"" : "");
     return ERR_OK;
 }
 
