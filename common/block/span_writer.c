@@ -288,6 +288,12 @@ ErrCode block_spans_table(BlockWriter *w, const SpanTable *table, Error *err) {
     return ERR_OK;
 }
 
+ErrCode block_spans_cut(BlockWriter *w, Error *err) {
+    if (!w->open || w->signal != SIGNAL_TRACES)
+        return error_set(err, ERR_INVALID, "spans outside of a tenant");
+    return put_page(w, NULL, err);
+}
+
 /* ---------- pages as they are ---------- */
 
 ErrCode block_spans_page(BlockWriter *w, const SpanWholePage *page, Error *err) {

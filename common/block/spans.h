@@ -150,6 +150,9 @@ MUST_USE ErrCode span_table_spans(const SpanTable *table, const TraceRow *trace,
  * possible, as pages that overlap in time cost queries. */
 MUST_USE ErrCode block_spans_begin(BlockWriter *writer, Str tenant, Error *err);
 MUST_USE ErrCode block_spans_table(BlockWriter *writer, const SpanTable *table, Error *err);
+/* What is no page yet becomes one, so that tables from now on may have traces that are in it: for
+ * who could not wait for all of a trace. */
+MUST_USE ErrCode block_spans_cut(BlockWriter *writer, Error *err);
 MUST_USE ErrCode block_spans_end(BlockWriter *writer, Error *err);
 
 /* ---------- selecting ---------- */

@@ -12,7 +12,11 @@ typedef struct MergeIo {
     const LogCutLanguage *language;   /* of delete requests; NULL: none is carried out */
     const ManifestSnapshot *snapshot; /* with the requests */
     uint64_t *cut_entries;            /* grows by how many requests took out; may be NULL */
+    /* Traces that wait for parts of theirs; more is written in parts. 0: MERGE_WAITING_BYTES. */
+    size_t waiting_bytes_max;
 } MergeIo;
+
+enum { MERGE_WAITING_BYTES = 64 << 20 };
 
 /* Uploads `key`. *ret_empty: nothing was left to keep, and no object was made. *out's parts live in
  * `arena`. Holds a few pages of each source and the new block's index at a time. After a failure

@@ -20,7 +20,6 @@ enum {
     WINDOW_BYTES_MIN = 256 << 10, /* but of each at least */
     GATHER_ROWS = 8 << 10,        /* a page's */
     MEND_ROWS = 4 << 10,          /* spans of traces in parts that are put together at a time */
-    WAITING_BYTES_MAX = 64 << 20, /* more, and traces are written before their last part came */
     OVERLAP_MAX = 1, /* so many times a page's own spans may others have in its time for it to be
                         passed on as it is */
 };
@@ -68,6 +67,7 @@ typedef struct TraceMerge {
     size_t span_count, span_capacity;
     Arena *mend_arena;
     int64_t keep_from_ns;
+    size_t waiting_bytes_max;
 } TraceMerge;
 
 static ErrCode failed_at(TraceMerge *m, const TraceSourcePlace *place, ErrCode code) {
@@ -379,6 +379,7 @@ static Loaded *oldest_waiting(const TraceMerge *m, size_t *bytes) {
 
 /* After everything gathered was written: keeps what waits small. */
 static ErrCode tidy_waiting(TraceMerge *m, Error *err) {
+    bool any = false;
     size_t bytes;
 
     for (Loaded *l = m->all, *next; l != NULL; l = next) {
@@ -387,13 +388,15 @@ static ErrCode tidy_waiting(TraceMerge *m, Error *err) {
             l->waiting_count < l->table.trace_count / 2)
             TRY(move_waiting(m, l, err));
     }
-    for (Loaded *l = oldest_waiting(m, &bytes); bytes > WAITING_BYTES_MAX;
+    for (Loaded *l = oldest_waiting(m, &bytes); bytes > m->waiting_bytes_max;
          l = oldest_waiting(m, &bytes)) {
         TRY(give_up_waiting(m, l, err));
         TRY(mend(m, err));
         TRY(write_gathered(m, err));
+        any = true;
     }
-    return ERR_OK;
+    /* What comes of these traces must not get onto the same page. */
+    return any ? block_spans_cut(m->merge->writer, err) : ERR_OK;
 }
 
 /* ---------- pages ---------- */
@@ -621,6 +624,8 @@ ErrCode merge_traces(Merge *merge, Arena *arena, Error *err) {
         .arena = arena,
         .mend_arena = mend_arena,
         .keep_from_ns = keep_from_ns(merge->job->keep_from_ms),
+        .waiting_bytes_max = merge->io->waiting_bytes_max == 0 ? (size_t)MERGE_WAITING_BYTES
+                                                               : merge->io->waiting_bytes_max,
     };
     ErrCode code = mend_arena == NULL ? merge_out_of_memory(err) : run(&m, err);
 
