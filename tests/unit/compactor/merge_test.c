@@ -357,7 +357,7 @@ static void other_signals_are_refused_by_this_release(void **state) {
     series = floats(bench.arena, one, 10, 10, 3, 1);
     add_object(&bench, &series, 1, NULL, 0);
     assert_ok(merge(&bench, INT64_MIN, &err), &err);
-    bench.job.signal = SIGNAL_TRACES;
+    bench.job.signal = (Signal)9;
     io = (MergeIo){.from = bench.store, .cache = bench.cache, .to = bench.store};
     assert_int_equal(merge_run(&io, &bench.job, STR("other"), bench.arena, &bench.result,
                                &bench.empty, &bench.failed, &err),
