@@ -17,6 +17,7 @@
 #include "common/base/telemetry.h"
 #include "gateway/gateway.h"
 #include "gateway/generator/generator.h"
+#include "gateway/rules/rules.h"
 #include "ingester/ingester.h"
 #include "querier/querier.h"
 
@@ -184,6 +185,7 @@ static ErrCode open_ingester(App *app, Error *err) {
         .flush_bytes = s->flush_bytes,
         .flush_log_bytes = s->flush_log_bytes,
         .tails = app->tails,
+        .sampler = &rules_sampler,
     };
 
     TRY(make_directory(s->data, err));

@@ -18,14 +18,15 @@ static struct TenantRuleTexts *find(const Configuration *out, size_t owner) {
 }
 
 static ErrCode find_signal(Str name, RuleSignal *out, Error *err) {
-    static const char *const names[RULE_SIGNALS] = {"traces", "logs", "metrics"};
+    static const char *const names[RULE_SIGNALS] = {"traces", "logs", "metrics", "tail"};
 
     for (int s = 0; s < RULE_SIGNALS; s++)
         if (str_equal(name, str_of(names[s]))) {
             *out = (RuleSignal)s;
             return ERR_OK;
         }
-    return error_set(err, ERR_INVALID, "rules are for traces, logs or metrics, not for " STR_FMT,
+    return error_set(err, ERR_INVALID,
+                     "rules are for traces, logs, metrics or tail, not for " STR_FMT,
                      STR_ARG(str_slice(name, 0, 80)));
 }
 
@@ -97,8 +98,9 @@ void tenant_rules_write_markdown(Buf *out) {
         STR("\n### rules\n\n"
             "What is done with OTLP's data before it is stored, as the processors of the "
             "OpenTelemetry Collector do it: a list for each of `rules.traces`, `rules.logs` and "
-            "`rules.metrics`, applied in its order, those about resources first. A tenant's own "
-            "list replaces that for all. [operations.md](operations.md#rules) explains them.\n\n"
+            "`rules.metrics`, applied in its order, those about resources first; and `rules.tail`, "
+            "which traces are kept once they are over. A tenant's own list replaces that for all. "
+            "[operations.md](operations.md#rules) explains them.\n\n"
             "```yaml\nrules:\n  traces:\n"
             "    - {action: drop, if: 'name =~ \"GET /(health|ready).*\" and kind = server'}\n"
             "    - {action: upsert, key: resource.deployment.environment, value: production}\n"
@@ -109,5 +111,8 @@ void tenant_rules_write_markdown(Buf *out) {
             "    - {action: drop, if: 'severity < info and resource.service.name = \"shop\"'}\n"
             "    - {action: delete, key: log.http.request.header.authorization}\n"
             "  metrics:\n"
-            "    - {action: drop, if: 'name =~ \"go_.*\"'}\n```\n"));
+            "    - {action: drop, if: 'name =~ \"go_.*\"'}\n"
+            "  tail:\n"
+            "    - {action: keep, if: 'status = error or trace_duration > 2s'}\n"
+            "    - {action: sample, share: 0.1}\n```\n"));
 }

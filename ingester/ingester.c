@@ -157,7 +157,9 @@ static ErrCode start_lanes(Ingester *ingester, const char *wal_dir, const Ingest
                                   .manifest = options->manifest,
                                   .background = options->background,
                                   .ingester_id = ingester->id,
-                                  .clock = options->clock},
+                                  .clock = options->clock,
+                                  .tenants = options->tenants,
+                                  .sampler = options->sampler},
                         .wal_file_bytes_max = hooks->wal_file_bytes_max};
     ErrCode code = ERR_OK;
 

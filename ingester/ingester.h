@@ -17,6 +17,7 @@
 #include "common/block/heads.h"
 #include "common/manifest/manifest.h"
 #include "common/store/store.h"
+#include "common/tenant/sampler.h"
 #include "common/tenant/tenant.h"
 
 typedef struct Ingester Ingester;
@@ -38,13 +39,14 @@ typedef struct IngesterOptions {
     Pool *background_pool;
     const Clock *clock;
     WalSync wal_sync;
-    int64_t wal_interval_ms; /* for WAL_SYNC_INTERVAL */
-    bool wal_io_uring;       /* false: pwrite and fdatasync even where io_uring would work */
-    int64_t flush_age_ms;    /* a head older than this is flushed */
-    size_t flush_bytes;      /* a lane's head larger than this is flushed; 0: from the budget */
-    LogTails *tails;         /* who follows new log entries; NULL: nobody ever does */
-    size_t flush_log_bytes;  /* or one that holds more of logs and spans; 0: 48 MiB shared by the
-                              * lanes */
+    int64_t wal_interval_ms;     /* for WAL_SYNC_INTERVAL */
+    bool wal_io_uring;           /* false: pwrite and fdatasync even where io_uring would work */
+    int64_t flush_age_ms;        /* a head older than this is flushed */
+    size_t flush_bytes;          /* a lane's head larger than this is flushed; 0: from the budget */
+    const TraceSampler *sampler; /* which traces are flushed; NULL: all */
+    LogTails *tails;             /* who follows new log entries; NULL: nobody ever does */
+    size_t flush_log_bytes; /* or one that holds more of logs and spans; 0: 48 MiB shared by the
+                             * lanes */
 } IngesterOptions;
 
 /* Locks the directory (ERR_UNAVAILABLE names who has it), replays the logs, starts the lanes. */

@@ -139,6 +139,9 @@ static const ConfigSetting settings[] = {
     COUNT(log_tails_max, "10", "Tails of logs that may be open at the same time. 0: no limit."),
     COUNT(log_query_entries_max, "5000", "Entries that one log query may ask for. 0: no limit."),
 
+    DURATION("tail_sampling.wait", tail_wait_ms, "10s", 0,
+             "Where rules.tail says which traces are kept: those that ended less than this before "
+             "the newest span of a flush are kept all the same, as more of them may come."),
     SWITCH(
         "span_metrics.enabled", generate.span_metrics, "true",
         "Whether calls, latency and size of spans are counted as metrics traces_spanmetrics_..., "

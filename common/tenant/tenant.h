@@ -43,6 +43,7 @@ typedef struct TenantLimits {
     uint64_t log_metadata_names_max;
     int64_t future_ms_max;        /* accepted ahead of now; < 0: no limit */
     int64_t past_ms_max;          /* accepted behind now */
+    int64_t tail_wait_ms;         /* traces that ended so long before are decided on */
     int64_t retention_metrics_ms; /* 0: keep */
     int64_t retention_logs_ms;
     int64_t retention_traces_ms;

@@ -111,6 +111,7 @@ static ErrCode change(const Rule *rule, const RuleSubject *subject, RuleAttribut
         return ERR_OK;
     case ACTION_DROP:
     case ACTION_SAMPLE:
+    case ACTION_KEEP:
         break;
     }
     return ERR_OK;
@@ -152,7 +153,7 @@ ErrCode rules_on_item(const SignalRules *rules, RuleSubject *subject, uint64_t s
 }
 
 void rules_report(Str tenant, RuleSignal signal, uint64_t dropped) {
-    static const char *const names[RULE_SIGNALS] = {"traces", "logs", "metrics"};
+    static const char *const names[RULE_SIGNALS] = {"traces", "logs", "metrics", "tail"};
     char who[2 * TENANT_NAME_MAX + 16], both[sizeof who + 32];
 
     if (dropped == 0) return;

@@ -89,22 +89,25 @@ static bool at_quote(const Parser *p) {
 
 /* ---------- fields ---------- */
 
+enum { OF_SPANS = 1 << RULE_TRACES | 1 << RULE_TAIL };
+
 static const struct {
     const char *name;
     RuleField field;
     uint8_t signals; /* bits */
 } fields[] = {
-    {"name", FIELD_NAME, 1 << RULE_TRACES | 1 << RULE_METRICS},
-    {"kind", FIELD_KIND, 1 << RULE_TRACES},
-    {"status", FIELD_STATUS, 1 << RULE_TRACES},
-    {"status_message", FIELD_STATUS_MESSAGE, 1 << RULE_TRACES},
-    {"duration", FIELD_DURATION, 1 << RULE_TRACES},
+    {"name", FIELD_NAME, OF_SPANS | 1 << RULE_METRICS},
+    {"kind", FIELD_KIND, OF_SPANS},
+    {"status", FIELD_STATUS, OF_SPANS},
+    {"status_message", FIELD_STATUS_MESSAGE, OF_SPANS},
+    {"duration", FIELD_DURATION, OF_SPANS},
+    {"trace_duration", FIELD_TRACE_DURATION, 1 << RULE_TAIL},
     {"severity", FIELD_SEVERITY, 1 << RULE_LOGS},
     {"severity_text", FIELD_SEVERITY_TEXT, 1 << RULE_LOGS},
     {"body", FIELD_BODY, 1 << RULE_LOGS},
 };
 
-static const char *const prefixes[RULE_SIGNALS] = {"span.", "log.", "point."};
+static const char *const prefixes[RULE_SIGNALS] = {"span.", "log.", "point.", "span."};
 
 static ErrCode parse_field(Parser *p, RuleCondition *out) {
     Str word = peek_word(p), own = str_of(prefixes[p->signal]);
@@ -128,6 +131,7 @@ static ErrCode parse_field(Parser *p, RuleCondition *out) {
     }
     switch (p->signal) {
     case RULE_TRACES:
+    case RULE_TAIL:
         return wrong(p, "expected resource.NAME, span.NAME, name, kind, status, status_message or "
                         "duration");
     case RULE_LOGS:
@@ -169,6 +173,7 @@ static ErrCode literal_number(Parser *p, RuleCondition *out) {
                       str_to_double(out->value, &out->as_number);
         return out->number ? ERR_OK : wrong(p, "neither a severity nor its number stands before");
     case FIELD_DURATION:
+    case FIELD_TRACE_DURATION:
         out->number = config_parse_duration(out->value, &ms);
         out->as_number = out->number ? (double)ms / 1000 : 0;
         return out->number ? ERR_OK : wrong(p, "no duration such as 250ms stands before");
@@ -196,7 +201,8 @@ static ErrCode parse_literal(Parser *p, RuleCondition *out) {
     }
     if (is_regex(out->compare)) {
         if (out->field == FIELD_KIND || out->field == FIELD_STATUS ||
-            out->field == FIELD_DURATION || out->field == FIELD_SEVERITY)
+            out->field == FIELD_DURATION || out->field == FIELD_TRACE_DURATION ||
+            out->field == FIELD_SEVERITY)
             return wrong(p, "only texts are compared by an expression, which stands before");
         return matcher_new_bounded(p->arena, MATCH_REGEX, STR(""), out->value, REGEX_BYTES_MAX,
                                    &out->matcher, p->err);
@@ -350,6 +356,8 @@ static Compared compared(const RuleCondition *test, const RuleSubject *subject) 
         return of_text(subject->text);
     case FIELD_DURATION:
         return of_number(subject->seconds);
+    case FIELD_TRACE_DURATION:
+        return of_number(subject->trace_seconds);
     case FIELD_SEVERITY:
         return of_number(subject->severity);
     case FIELD_BODY:

@@ -41,6 +41,7 @@ typedef enum RuleField {
     FIELD_STATUS,
     FIELD_STATUS_MESSAGE,
     FIELD_DURATION, /* seconds */
+    FIELD_TRACE_DURATION,
     FIELD_SEVERITY, /* number */
     FIELD_SEVERITY_TEXT,
     FIELD_BODY,
@@ -87,6 +88,7 @@ typedef struct RuleSubject {
     uint32_t status;
     uint32_t severity;
     double seconds;
+    double trace_seconds; /* of tails */
 } RuleSubject;
 
 bool rule_condition_holds(const RuleCondition *condition, const RuleSubject *subject);
@@ -102,6 +104,7 @@ typedef enum RuleAction {
     ACTION_HASH,
     ACTION_DROP,
     ACTION_SAMPLE,
+    ACTION_KEEP,
 } RuleAction;
 
 typedef struct Rule {

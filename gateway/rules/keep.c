@@ -18,8 +18,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static Arena *arena; /* under `lock`, as the list */
 static Kept *list;
 
-static const char *const names[RULE_SIGNALS] = {"traces", "logs", "metrics"};
-static const char *const owns[RULE_SIGNALS] = {"span.", "log.", "point."};
+static const char *const names[RULE_SIGNALS] = {"traces", "logs", "metrics", "tail"};
+static const char *const owns[RULE_SIGNALS] = {"span.", "log.", "point.", "span."};
 
 static ErrCode out_of_memory(Error *err) {
     return error_set(err, ERR_LIMIT, "rules: out of memory");
@@ -76,8 +76,8 @@ static ErrCode split_key(RuleSignal signal, const char *what, Str text, bool *re
 /* ---------- rules ---------- */
 
 static ErrCode make_action(Str text, RuleAction *out, Error *err) {
-    static const char *const actions[] = {"insert", "update", "upsert", "delete",
-                                          "rename", "hash",   "drop",   "sample"};
+    static const char *const actions[] = {"insert", "update", "upsert", "delete", "rename",
+                                          "hash",   "drop",   "sample", "keep"};
 
     for (size_t i = 0; i < ARRAY_LEN(actions); i++)
         if (str_equal(text, str_of(actions[i]))) {
@@ -131,6 +131,12 @@ static ErrCode make_rule(RuleSignal signal, const RuleText *text, Rule *out, Err
     if (text->condition.len > 0 &&
         rule_condition_parse(signal, text->condition, arena, &out->condition, &own, err) != ERR_OK)
         return error_wrap(err, "if");
+    if (signal == RULE_TAIL && out->action != ACTION_SAMPLE && out->action != ACTION_KEEP)
+        return error_set(err, ERR_INVALID, "of traces that are over there is only keep and sample");
+    if (signal != RULE_TAIL && out->action == ACTION_KEEP)
+        return error_set(err, ERR_INVALID,
+                         "keep is for rules.tail; all is kept that isn't dropped");
+    if (out->action == ACTION_KEEP) return ERR_OK;
     if (out->action == ACTION_SAMPLE) {
         if (signal == RULE_METRICS)
             return error_set(err, ERR_INVALID, "a share of a metric's points would say nothing");

@@ -9,13 +9,22 @@
  */
 #include "common/base/clock.h"
 #include "common/batch/sink.h"
+#include "common/tenant/sampler.h"
 #include "common/tenant/tenant.h"
 
-typedef enum RuleSignal { RULE_TRACES, RULE_LOGS, RULE_METRICS, RULE_SIGNALS } RuleSignal;
+/* RULE_TAIL: which traces are kept once they are over. */
+typedef enum RuleSignal {
+    RULE_TRACES,
+    RULE_LOGS,
+    RULE_METRICS,
+    RULE_TAIL,
+    RULE_SIGNALS
+} RuleSignal;
 
 /* One rule as it is configured; empty texts weren't said. */
 typedef struct RuleText {
-    Str action;    /* insert, update, upsert, delete, rename, hash, drop, sample */
+    Str action;    /* insert, update, upsert, delete, rename, hash, drop, sample; of tails: keep,
+                    * sample */
     Str key;       /* resource.NAME, or span.NAME, log.NAME, point.NAME */
     Str value;     /* of insert, update, upsert */
     Str type;      /* of `value`: string (when empty), int, double, bool */
@@ -62,6 +71,9 @@ void rules_sink_init(RulesSink *rules, SpansSink *next, Tenants *tenants, Budget
 /* A batch as the rules leave it, in `arena`: `out` may share memory with it. */
 MUST_USE ErrCode rules_spans(const TenantRules *rules, const SpansBatch *batch, uint64_t seed,
                              Arena *arena, SpansBatch *out, Error *err);
+
+/* rules.tail, for who flushes traces. */
+extern const TraceSampler rules_sampler;
 
 /* What was dropped, in moraine_gateway_rules_dropped_total{tenant,signal}. */
 void rules_report(Str tenant, RuleSignal signal, uint64_t dropped);

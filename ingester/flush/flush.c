@@ -110,7 +110,7 @@ static ErrCode flush_body(const FlushTarget *target, const Generation *generatio
     Str key;
     bool made = false;
 
-    TRY(segment_write(generation, arena, block_sink_buf(body), &summary, err));
+    TRY(segment_write(target, generation, arena, block_sink_buf(body), &summary, err));
     if (buf_failed(body)) return error_set(err, ERR_LIMIT, "flush: out of memory");
     if (summary.part_count == 0) return ERR_OK; /* nothing but series without samples */
     TRY(put_object(target, generation, arena, buf_str(body), &summary, &key, &made, err));

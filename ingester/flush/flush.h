@@ -5,6 +5,7 @@
  */
 #include "common/manifest/manifest.h"
 #include "common/store/store.h"
+#include "common/tenant/sampler.h"
 #include "ingester/head/generation.h"
 
 typedef struct FlushTarget {
@@ -13,6 +14,8 @@ typedef struct FlushTarget {
     Budget *background; /* pays for sorting and encoding */
     uint64_t ingester_id;
     const Clock *clock;
+    Tenants *tenants;
+    const TraceSampler *sampler; /* NULL: all traces are flushed */
 } FlushTarget;
 
 /* Once ERR_OK is returned the manifest has it. A repeat, after a crash or a lost answer, finds its
@@ -27,6 +30,6 @@ Str flush_key(Arena *arena, uint64_t ingester_id, const Generation *generation, 
 
 /* ---------- flush/segment.c ---------- */
 
-/* Writes all of the generation as one container. */
-MUST_USE ErrCode segment_write(const Generation *generation, Arena *arena, BlockSink sink,
-                               BlockSummary *out, Error *err);
+/* Writes all of the generation as one container, but traces that a tenant's rules don't keep. */
+MUST_USE ErrCode segment_write(const FlushTarget *target, const Generation *generation,
+                               Arena *arena, BlockSink sink, BlockSummary *out, Error *err);

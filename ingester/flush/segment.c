@@ -284,11 +284,14 @@ static ErrCode write_tenants(Segment *segment, Error *err) {
     return ERR_OK;
 }
 
-ErrCode segment_write(const Generation *generation, Arena *arena, BlockSink sink, BlockSummary *out,
-                      Error *err) {
+ErrCode segment_write(const FlushTarget *target, const Generation *generation, Arena *arena,
+                      BlockSink sink, BlockSummary *out, Error *err) {
     CLEANUP(arena_free) Arena *scratch = arena_new(0, arena_budget(arena));
-    Segment segment = {
-        .generation = generation, .head = &generation->metrics, .arena = arena, .scratch = scratch};
+    Segment segment = {.target = target,
+                       .generation = generation,
+                       .head = &generation->metrics,
+                       .arena = arena,
+                       .scratch = scratch};
 
     segment.sorted =
         arena_alloc(arena, MAX(MAX(segment.head->series_count, generation->logs.stream_count), 1U) *

@@ -12,6 +12,7 @@ typedef struct SortedSeries {
 } SortedSeries;
 
 typedef struct Segment {
+    const FlushTarget *target;
     const Generation *generation;
     const MetricsHead *head;
     BlockWriter *writer;

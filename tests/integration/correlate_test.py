@@ -22,6 +22,16 @@ rules:
     - {action: drop, if: 'name =~ "go_.*"'}
     - {action: rename, key: point.a, to: b}
 overrides:
+  tail:
+    tail_sampling.wait: 0
+    rules:
+      tail:
+        - {action: keep, if: 'status = error or trace_duration > 2s'}
+        - {action: sample, share: 0}
+  waiting:
+    tail_sampling.wait: 1h
+    rules.tail:
+      - {action: keep, if: 'status = error'}
   few:
     rules:
       traces:
@@ -123,6 +133,27 @@ def test_rules_change_and_drop_what_comes_in():
     assert server.metric('moraine_gateway_rules_dropped_total') == 3
     push(server, 'few', ('shop', [span(1, 1, 0, 'GET /', 2, 0.25)]))
     assert server.get('/api/v1/correlate', 'few', trace_id='1')['spanCount'] == 0
+    server.stop()
+
+
+def test_traces_that_are_over_are_kept_by_rule():
+    """Acknowledged spans outlive a crash and are found; what is dropped is when a head is flushed."""
+    server = start()
+    for tenant in ('tail', 'waiting', 'all'):
+        push(server, tenant, ('shop', [span(1, 1, 0, 'fast', 2, 0.1), span(2, 1, 0, 'failed', 2, 0.1, error=True), span(3, 1, 0, 'begins', 2, 3.0)]),
+             ('cart', [span(1, 2, 1, 'fast', 2, 0.1), span(2, 2, 1, 'failed', 2, 0.1), span(3, 2, 1, 'ends', 2, 0.1)]))
+
+    def counts(tenant):
+        return [server.get('/api/v1/correlate', tenant, trace_id='%x' % t)['spanCount'] for t in (1, 2, 3)]
+    assert counts('tail') == counts('waiting') == counts('all') == [2, 2, 2]
+    arguments = server.process.args[server.process.args.index('--config'):]
+    server.kill()
+    server = m.Moraine(server.data, *arguments)
+    assert counts('tail') == counts('waiting') == counts('all') == [2, 2, 2]
+    server.flush()
+    assert counts('tail') == [0, 2, 2], counts('tail')
+    assert counts('waiting') == counts('all') == [2, 2, 2]
+    assert server.metric('moraine_ingester_tail_dropped_spans_total') == 2
     server.stop()
 
 

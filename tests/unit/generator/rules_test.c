@@ -219,6 +219,85 @@ static void a_share_of_traces_is_kept_the_same_in_every_batch(void **state) {
     arena_free(arena);
 }
 
+static bool kept(Arena *arena, const TenantRules *rules, const TestSpan *spans, size_t count) {
+    SpansBatch batch = test_batch(arena, "acme", spans, count);
+    Str *origins = ARENA_ARRAY(arena, Str, count);
+
+    for (size_t i = 0; i < count; i++) origins[i] = batch.origins[i].bytes;
+    assert_true(rules_sampler.any(rules));
+    return rules_sampler.keep(rules, batch.items, count, origins, arena);
+}
+
+static void traces_that_are_over_are_kept_for_any_of_their_spans(void **state) {
+    static const TestSpan fast[] = {{1, 1, 0, "shop", "GET /", SERVER, 0, 0, 5, "code=200", NULL},
+                                    {1, 2, 1, "cart", "serve", SERVER, 0, 1, 4, NULL, "env=dev"}};
+    static const TestSpan failed[] = {{1, 1, 0, "shop", "GET /", SERVER, 0, 0, 5, NULL, NULL},
+                                      {1, 2, 1, "cart", "x", SERVER, FAILED, 1, 4, NULL, NULL}};
+    static const TestSpan slow[] = {{1, 1, 0, "shop", "GET /", SERVER, 0, 0, 600, NULL, NULL},
+                                    {1, 2, 1, "cart", "late", SERVER, 0, 900, 1100, NULL, NULL}};
+    static const struct {
+        const char *condition;
+        bool fast, failed, slow;
+    } cases[] = {
+        {"status = error", false, true, false},
+        {"trace_duration > 1s", false, false, true},
+        {"duration > 1s", false, false, false},
+        {"duration >= 600ms", false, false, true},
+        {"span.code = 200", true, false, false},
+        {"resource.env = dev or name = late", true, false, true},
+        {"resource.env = dev and span.code = 200", false, false, false}, /* of one span */
+    };
+    Arena *arena = arena_new(0, NULL);
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const TenantRules *rules =
+            RULES(RULE_TAIL, RULE(.action = STR("keep"), .condition = str_of(cases[i].condition)));
+
+        if (kept(arena, rules, fast, 2) != cases[i].fast ||
+            kept(arena, rules, failed, 2) != cases[i].failed ||
+            kept(arena, rules, slow, 2) != cases[i].slow)
+            fail_msg("%s", cases[i].condition);
+    }
+    assert_true(kept(arena, RULES(RULE_TAIL, RULE(.action = STR("keep"))), fast, 2));
+    assert_true(kept(arena,
+                     RULES(RULE_TAIL, RULE(.action = STR("sample"), .share = STR("0")),
+                           RULE(.action = STR("sample"), .share = STR("1"))),
+                     fast, 2));
+    assert_false(kept(arena,
+                      RULES(RULE_TAIL, RULE(.action = STR("sample"), .share = STR("0")),
+                            RULE(.action = STR("keep"), .condition = STR("name = nobody"))),
+                      fast, 2));
+    assert_true(kept(arena,
+                     RULES(RULE_TAIL, RULE(.action = STR("sample"), .share = STR("1"),
+                                           .condition = STR("name = serve"))),
+                     fast, 2));
+    assert_false(rules_sampler.any(NULL));
+    assert_false(
+        rules_sampler.any(RULES(RULE_LOGS, RULE(.action = STR("delete"), .key = STR("log.a")))));
+    arena_free(arena);
+}
+
+/* Whom rules.traces keeps of a share, rules.tail keeps, too. */
+static void tails_and_heads_agree_on_a_share(void **state) {
+    RuleText half = RULE(.action = STR("sample"), .share = STR("0.5"));
+    const TenantRules *head = made(RULE_TRACES, &half, 1), *tail = made(RULE_TAIL, &half, 1);
+    Arena *arena = arena_new(0, NULL);
+    TestSpan span = traffic[0];
+
+    (void)state;
+    for (unsigned i = 0; i < 64; i++) {
+        SpansBatch batch, out;
+        Error err;
+
+        span.trace = (uint8_t)i;
+        batch = test_batch(arena, "acme", &span, 1);
+        assert_ok(rules_spans(head, &batch, 1, arena, &out, &err), &err);
+        assert_int_equal(out.item_count == 1, kept(arena, tail, &span, 1));
+    }
+    arena_free(arena);
+}
+
 /* ---------- logs and metrics ---------- */
 
 static Str wire_of(Arena *arena, OtlpRequest request, const char *json) {
@@ -383,6 +462,9 @@ static void rules_that_make_no_sense_are_named_with_a_reason(void **state) {
         {RULE_TRACES, "drop", "", "span.x > nil", "nil is only equal or not"},
         {RULE_TRACES, "drop", "", "name > b", "only numbers are smaller"},
         {RULE_TRACES, "drop", "", "name =~ \"(\"", "rules.traces.0: if: error parsing regexp"},
+        {RULE_TAIL, "drop", "", "name = x", "only keep and sample"},
+        {RULE_TRACES, "keep", "", "name = x", "keep is for rules.tail"},
+        {RULE_TRACES, "drop", "", "trace_duration > 1s", "expected resource.NAME"},
         {RULE_TRACES, "drop", "", "kind =~ \"s.*\"", "only texts"},
     };
 
@@ -550,6 +632,8 @@ int main(void) {
         cmocka_unit_test(attributes_are_set_renamed_hashed_and_deleted_in_order),
         cmocka_unit_test(what_a_condition_holds_for_is_dropped),
         cmocka_unit_test(a_share_of_traces_is_kept_the_same_in_every_batch),
+        cmocka_unit_test(traces_that_are_over_are_kept_for_any_of_their_spans),
+        cmocka_unit_test(tails_and_heads_agree_on_a_share),
         cmocka_unit_test(records_are_changed_and_dropped_where_they_lie),
         cmocka_unit_test(points_of_every_kind_are_changed_and_dropped),
         cmocka_unit_test(rules_that_make_no_sense_are_named_with_a_reason),
