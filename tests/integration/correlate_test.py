@@ -149,7 +149,8 @@ def test_traces_that_are_over_are_kept_by_rule():
     arguments = server.process.args[server.process.args.index('--config'):]
     server.kill()
     server = m.Moraine(server.data, *arguments)
-    assert counts('tail') == counts('waiting') == counts('all') == [2, 2, 2]
+    # What was replayed is flushed soon: for the one tenant it may have been by now.
+    assert counts('waiting') == counts('all') == [2, 2, 2] and counts('tail') in ([2, 2, 2], [0, 2, 2])
     server.flush()
     assert counts('tail') == [0, 2, 2], counts('tail')
     assert counts('waiting') == counts('all') == [2, 2, 2]
