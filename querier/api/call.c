@@ -428,12 +428,12 @@ static void handle(HttpRequest *request, void *context) {
 /* ---- the querier ---- */
 
 static const ApiEndpoint *const endpoint_lists[] = {
-    api_query_endpoints,        api_series_endpoints,       api_status_endpoints,
-    api_read_endpoints,         api_federate_endpoints,     api_loki_query_endpoints,
-    api_loki_meta_endpoints,    api_loki_field_endpoints,   api_loki_delete_endpoints,
-    api_loki_tail_endpoints,    api_loki_pattern_endpoints, api_tempo_trace_endpoints,
-    api_tempo_status_endpoints, api_correlate_endpoints,    api_tempo_search_endpoints,
-    api_tempo_tag_endpoints,
+    api_query_endpoints,         api_series_endpoints,       api_status_endpoints,
+    api_read_endpoints,          api_federate_endpoints,     api_loki_query_endpoints,
+    api_loki_meta_endpoints,     api_loki_field_endpoints,   api_loki_delete_endpoints,
+    api_loki_tail_endpoints,     api_loki_pattern_endpoints, api_tempo_trace_endpoints,
+    api_tempo_status_endpoints,  api_correlate_endpoints,    api_tempo_search_endpoints,
+    api_tempo_metrics_endpoints, api_tempo_stream_endpoints, api_tempo_tag_endpoints,
 };
 
 static size_t count_endpoints(void) {

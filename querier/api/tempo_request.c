@@ -45,6 +45,11 @@ ErrCode tempo_search_check(TempoSearch *search, Error *err) {
     if (search->duration_max_ns == 0) search->duration_max_ns = INT64_MAX;
     if (search->duration_min_ns > search->duration_max_ns)
         return error_set(err, ERR_INVALID, "invalid maxDuration: must be greater than minDuration");
+    /* A query says so itself if it wants traces of some duration. */
+    if (!search->by_tags) {
+        search->duration_min_ns = 0;
+        search->duration_max_ns = INT64_MAX;
+    }
     return ERR_OK;
 }
 
