@@ -358,8 +358,9 @@ static Compared compared(const RuleCondition *test, const RuleSubject *subject) 
         return of_number(subject->seconds);
     case FIELD_TRACE_DURATION:
         return of_number(subject->trace_seconds);
-    case FIELD_SEVERITY:
-        return of_number(subject->severity);
+    case FIELD_SEVERITY: /* a record that says none has none, and isn't below all others */
+        return subject->severity == 0 ? (Compared){.value = {.kind = OTLP_EMPTY}}
+                                      : of_number(subject->severity);
     case FIELD_BODY:
         break;
     }

@@ -349,6 +349,7 @@ static void records_are_changed_and_dropped_where_they_lie(void **state) {
                     "\"scopeLogs\":[{\"scope\":{\"name\":\"s\"},\"logRecords\":["
                     "{\"timeUnixNano\":\"1\",\"severityNumber\":5,\"body\":{\"stringValue\":\"a\"}}"
                     ","
+                    "{\"timeUnixNano\":\"6\"},"
                     "{\"timeUnixNano\":\"2\",\"severityNumber\":9,\"body\":{\"stringValue\":\"b\"},"
                     "\"attributes\":[" KV("token", "x") "," KV(
                         "k",
@@ -363,6 +364,7 @@ static void records_are_changed_and_dropped_where_they_lie(void **state) {
             "env",
             "prod") "]},"
                     "\"scopeLogs\":[{\"scope\":{\"name\":\"s\"},\"logRecords\":["
+                    "{\"timeUnixNano\":\"6\"},"
                     "{\"timeUnixNano\":\"2\",\"severityNumber\":9,\"body\":{\"stringValue\":\"b\"},"
                     "\"attributes\":[" KV(
                         "k", "v") "]}"
