@@ -306,6 +306,10 @@ ErrCode tempo_search_params(ApiCall *call, TempoSearch *out, Error *err) {
     }
     TRY(duration_param(call, "minDuration", &out->duration_min_ns, err));
     TRY(duration_param(call, "maxDuration", &out->duration_max_ns, err));
+    /* Beside q they mean nothing, but must be right. */
+    if (has_query && out->duration_max_ns != 0 && out->duration_min_ns > out->duration_max_ns)
+        return tempo_search_check(out, err);
+    if (has_query) out->duration_min_ns = out->duration_max_ns = 0;
     TRY(u32_param(call, "limit", &out->limit, &given, err));
     if (given && out->limit == 0)
         return error_set(err, ERR_INVALID, "invalid limit: must be a positive number");

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "querier/traceql/engine/metrics.h"
+#include "querier/traceql/engine/show.h"
 
 enum { CODES_MAX = 1 << 18, NO_SERIES = UINT32_MAX };
 
@@ -99,13 +100,26 @@ static void keep_sample(Accumulator *into, size_t point, const Sample *sample) {
 
 /* ---- values ---- */
 
+/* Tempo's column of this one has whole numbers only. */
+static bool is_status_code(const TraceqlAttribute *attribute) {
+    return attribute->intrinsic == TRACEQL_NONE_FIELD && attribute->scope == SCOPE_SPAN &&
+           str_equal(attribute->name, STR("http.status_code"));
+}
+
+static ErrCode value_of(Eval *eval, const TraceqlAttribute *attribute, uint32_t row,
+                        TraceqlValue *out, Error *err) {
+    TRY(eval_attribute(eval, attribute, row, out, err));
+    if (out->type != TRACEQL_INT && is_status_code(attribute)) *out = (TraceqlValue){0};
+    return ERR_OK;
+}
+
 /* Durations of spans are seconds; what else is one stays in nanoseconds, as Tempo has it. False:
  * no number. */
 static ErrCode number_of(Eval *eval, const TraceqlMetric *metric, uint32_t row, double *out,
                          uint8_t *type, Error *err) {
     TraceqlValue value;
 
-    TRY(eval_attribute(eval, &metric->attribute, row, &value, err));
+    TRY(value_of(eval, &metric->attribute, row, &value, err));
     *type = value.type;
     *out = traceql_number(&value);
     if (isnan(*out)) *type = TRACEQL_NIL;
@@ -188,7 +202,10 @@ static ErrCode group_key(Worker *worker, Eval *eval, uint32_t row, Error *err) {
     for (size_t i = 0; i < metric->by_count; i++) {
         TraceqlValue value;
 
-        TRY(eval_attribute(eval, &metric->by[i], row, &value, err));
+        TRY(value_of(eval, &metric->by[i], row, &value, err));
+        /* What the filter compares with constants groups by values that passed. */
+        if (worker->run->narrowed[i] != NULL)
+            TRY(show_narrow(eval, worker->run->narrowed[i], &value, err));
         keymap_append_value(&worker->key, &value);
     }
     return buf_failed(&worker->key) ? traceql_out_of_memory(err) : ERR_OK;
@@ -291,6 +308,7 @@ static ErrCode read_unit(void *what, TraceScan *scan, uint32_t unit, Arena *aren
     *stop = false;
     TRY(scan->set.open(&scan->set, unit, arena, &table, err));
     TRY(eval_begin(&eval, worker->run->query, &table, scan->query, arena, err));
+    eval.first_parts = true;
     TRY(metric_rows(worker->run, &eval, &rows, err));
     TRY(groups_begin(worker->run->metric, &eval, &groups, err));
     for (uint32_t t = 0; t < table.trace_count; t++) {
@@ -462,14 +480,17 @@ static ErrCode quantile_series(const MetricRun *run, const SeriesList *from, siz
     out->values = ARENA_ARRAY(run->arena, double, run->points->count);
     if (buckets == NULL || labels == NULL || out->values == NULL) return traceql_out_of_memory(err);
     for (size_t p = 0; p < run->points->count; p++) {
+        size_t count = 0;
+
         for (size_t i = first; i < end; i++) {
             const TraceqlSeries *series = &from->items[i];
 
-            buckets[i - first] = (MetricBucket){
-                series->labels[series->label_count - 1].value.number, (uint64_t)series->values[p]};
+            if (series->values[p] == 0) continue;
+            buckets[count++] = (MetricBucket){series->labels[series->label_count - 1].value.number,
+                                              (uint64_t)series->values[p]};
         }
-        qsort(buckets, end - first, sizeof *buckets, order_buckets);
-        out->values[p] = metric_quantile(q, buckets, end - first);
+        if (count > 0) qsort(buckets, count, sizeof *buckets, order_buckets);
+        out->values[p] = metric_quantile(q, buckets, count);
     }
     memcpy(labels, one->labels, one->label_count * sizeof *labels);
     labels[one->label_count - 1].name = STR("p");
@@ -511,12 +532,35 @@ static ErrCode quantiles(const MetricRun *run, SeriesList *list, Error *err) {
 
 /* ---- the whole ---- */
 
+static ErrCode narrow_groups(MetricRun *run, Error *err) {
+    const TraceqlPipeline *pipeline = &run->metric->pipeline;
+    Plan plan = {0};
+
+    if (pipeline->count != 1 || run->first == NULL || run->first->kind != TRACEQL_SET_FILTER)
+        return ERR_OK;
+    TRY(plan_mention_pipeline(&plan, pipeline, run->arena, err));
+    for (size_t i = 0; i < run->metric->by_count; i++) {
+        const TraceqlAttribute *by = &run->metric->by[i];
+
+        for (size_t m = 0; m < plan.mention_count; m++) {
+            const Mention *mention = &plan.mentions[m];
+
+            if (!mention->always && mention->attribute.intrinsic == by->intrinsic &&
+                mention->attribute.scope == by->scope &&
+                str_equal(mention->attribute.name, by->name))
+                run->narrowed[i] = mention;
+        }
+    }
+    return ERR_OK;
+}
+
 ErrCode metric_aggregate(MetricRun *run, SeriesList *out, Error *err) {
     const TraceqlMetric *metric = run->metric;
     Worker all = {.run = run, .keys = {.arena = run->arena}};
     TraceScan scan;
     ErrCode code;
 
+    TRY(narrow_groups(run, err));
     run->need.columns |= SPAN_STARTS | (run->params->exemplars > 0 ? SPAN_IDS : 0);
     if (metric->has_attribute)
         TRY(plan_need_attribute(&run->need, &metric->attribute, run->arena, err));

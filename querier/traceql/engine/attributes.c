@@ -69,14 +69,17 @@ static void number_trace(Eval *eval, const TraceRow *trace, uint32_t *sizes, uin
     const SpanTable *table = eval->table;
     uint32_t end = trace->first + trace->count;
     int64_t before = 0;
+    bool counted = false;
 
+    /* Tempo counts no children in a trace without any root. */
+    for (uint32_t row = trace->first; row < end; row++) counted |= table->rooted[row] != 0;
     for (uint32_t row = end; row-- > trace->first;) {
         uint32_t parent = table->parents[row];
 
         sizes[row]++;
         if (parent < row && parent >= trace->first) {
             sizes[parent] += sizes[row];
-            eval->children[parent]++;
+            if (counted) eval->children[parent]++;
         }
     }
     for (uint32_t row = trace->first; row < end; row++) {
@@ -383,14 +386,14 @@ void eval_parts(const Eval *eval, uint8_t scope, uint32_t row, uint32_t *first, 
     *end = starts == NULL ? 0 : starts[row + 1];
 }
 
-static ErrCode last_part(Eval *eval, const TraceqlAttribute *attribute, uint8_t scope, uint32_t row,
-                         TraceqlValue *out, Error *err) {
+static ErrCode one_part(Eval *eval, const TraceqlAttribute *attribute, uint8_t scope, uint32_t row,
+                        TraceqlValue *out, Error *err) {
     uint32_t first, end;
 
     *out = (TraceqlValue){0};
     eval_parts(eval, scope, row, &first, &end);
     while (end > first && out->type == TRACEQL_NIL)
-        TRY(eval_part(eval, attribute, scope, --end, row, out, err));
+        TRY(eval_part(eval, attribute, scope, eval->first_parts ? first++ : --end, row, out, err));
     return ERR_OK;
 }
 
@@ -402,7 +405,7 @@ ErrCode eval_attribute(Eval *eval, const TraceqlAttribute *attribute, uint32_t r
     uint8_t part = attribute_part(attribute);
 
     *out = (TraceqlValue){0};
-    if (part != 0) return last_part(eval, attribute, part, row, out, err);
+    if (part != 0) return one_part(eval, attribute, part, row, out, err);
     switch (attribute->intrinsic) {
     case TRACEQL_NONE_FIELD:
         break;
@@ -444,7 +447,7 @@ ErrCode eval_attribute(Eval *eval, const TraceqlAttribute *attribute, uint32_t r
     if (attribute->scope != 0) return eval_scoped(eval, attribute, attribute->scope, row, out, err);
     for (size_t i = 0; i < sizeof scopes && out->type == TRACEQL_NIL; i++) {
         if (scopes[i] == SCOPE_EVENT || scopes[i] == SCOPE_LINK)
-            TRY(last_part(eval, attribute, scopes[i], row, out, err));
+            TRY(one_part(eval, attribute, scopes[i], row, out, err));
         else
             TRY(eval_scoped(eval, attribute, scopes[i], row, out, err));
         /* An empty service.name hides nothing. */
@@ -499,4 +502,39 @@ ErrCode eval_value(Eval *eval, const TraceqlExpr *expr, uint32_t row, TraceqlVal
         break;
     }
     return ERR_OK;
+}
+
+/* ---- Tempo's columns ---- */
+
+const TraceqlAttribute *attribute_well_known(size_t i) {
+#define SPAN_KEY(key)                                                                              \
+    { .scope = SCOPE_SPAN, .name = STR_INIT(key) }
+#define RESOURCE_KEY(key)                                                                          \
+    { .scope = SCOPE_RESOURCE, .name = STR_INIT(key) }
+    static const TraceqlAttribute all[] = {SPAN_KEY("http.method"),
+                                           SPAN_KEY("http.url"),
+                                           SPAN_KEY("http.status_code"),
+                                           SPAN_KEY("http.request.method"),
+                                           SPAN_KEY("http.response.status_code"),
+                                           SPAN_KEY("http.route"),
+                                           SPAN_KEY("server.address"),
+                                           SPAN_KEY("server.port"),
+                                           SPAN_KEY("url.path"),
+                                           SPAN_KEY("url.route"),
+                                           RESOURCE_KEY("k8s.cluster.name"),
+                                           RESOURCE_KEY("k8s.namespace.name"),
+                                           RESOURCE_KEY("k8s.pod.name"),
+                                           RESOURCE_KEY("k8s.container.name")};
+
+    return i < sizeof all / sizeof *all ? &all[i] : NULL;
+}
+
+bool attribute_is_well_known(const TraceqlAttribute *attribute) {
+    const TraceqlAttribute *known;
+
+    for (size_t i = 0; (known = attribute_well_known(i)) != NULL; i++)
+        if (attribute->intrinsic == TRACEQL_NONE_FIELD && known->scope == attribute->scope &&
+            str_equal(known->name, attribute->name))
+            return true;
+    return false;
 }

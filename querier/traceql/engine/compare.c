@@ -13,6 +13,7 @@ typedef struct Worker {
     KeyMap keys; /* selected or not, name of the attribute, value */
     double **counts;
     size_t capacity;
+    uint64_t mentioned; /* intrinsics of the pipeline, as bits */
     Buf key;
 } Worker;
 
@@ -42,7 +43,11 @@ static ErrCode count_value(Worker *worker, bool selected, const TraceqlAttribute
                            const TraceqlValue *value, size_t point, Error *err) {
     double *counts;
 
-    if (value->type == TRACEQL_NIL || value->type == TRACEQL_DURATION) return ERR_OK;
+    TraceqlValue nil = {0};
+
+    if (value->type == TRACEQL_DURATION) return ERR_OK;
+    /* Arrays are no values to Tempo here, but there. */
+    if (traceql_is_array(value->type)) value = &nil;
     buf_clear(&worker->key);
     buf_append_byte(&worker->key, selected ? SELECTION : BASELINE);
     buf_append_byte(&worker->key, (char)attribute->intrinsic);
@@ -61,7 +66,23 @@ static ErrCode count_attribute(Worker *worker, Eval *eval, const TraceqlAttribut
     TraceqlValue value;
 
     TRY(eval_attribute(eval, attribute, row, &value, err));
+    if (value.type == TRACEQL_NIL) return ERR_OK;
     return count_value(worker, selected, attribute, &value, point, err);
+}
+
+/* What has a column of its own in Tempo is nil where it isn't there. */
+static ErrCode count_absent(Worker *worker, Eval *eval, bool selected, uint32_t row, size_t point,
+                            Error *err) {
+    const TraceqlAttribute *known;
+
+    for (size_t i = 0; (known = attribute_well_known(i)) != NULL; i++) {
+        TraceqlValue value;
+
+        TRY(eval_attribute(eval, known, row, &value, err));
+        if (value.type == TRACEQL_NIL)
+            TRY(count_value(worker, selected, known, &value, point, err));
+    }
+    return ERR_OK;
 }
 
 static ErrCode count_row(Worker *worker, Eval *eval, bool selected, uint32_t row, size_t point,
@@ -73,9 +94,13 @@ static ErrCode count_row(Worker *worker, Eval *eval, bool selected, uint32_t row
     const SpanTable *table = eval->table;
     const SpanOrigin *origin = table->origins[table->origin_of[row]];
 
-    for (size_t i = 0; i < sizeof intrinsics; i++)
-        TRY(count_attribute(worker, eval, &(TraceqlAttribute){.intrinsic = intrinsics[i]}, selected,
-                            row, point, err));
+    for (size_t i = 0; i < sizeof intrinsics; i++) {
+        /* Tempo counts an intrinsic twice that its filter reads, too. */
+        for (uint64_t n = 0; n <= (worker->mentioned >> intrinsics[i] & 1); n++)
+            TRY(count_attribute(worker, eval, &(TraceqlAttribute){.intrinsic = intrinsics[i]},
+                                selected, row, point, err));
+    }
+    TRY(count_absent(worker, eval, selected, row, point, err));
     for (uint32_t i = 0; i < origin->resource.count; i++)
         TRY(count_attribute(
             worker, eval,
@@ -116,6 +141,7 @@ static ErrCode read_unit(void *what, TraceScan *scan, uint32_t unit, Arena *aren
     *stop = false;
     TRY(scan->set.open(&scan->set, unit, arena, &table, err));
     TRY(eval_begin(&eval, run->query, &table, scan->query, arena, err));
+    eval.first_parts = true;
     TRY(metric_rows(run, &eval, &rows, err));
     selected = eval_mask(&eval);
     if (selected == NULL) return traceql_out_of_memory(err);
@@ -233,8 +259,10 @@ static ErrCode merge(Worker *into, const Worker *from, Error *err) {
 ErrCode metric_compare(MetricRun *run, SeriesList *out, Error *err) {
     Worker all = {.run = run, .keys = {.arena = run->arena}};
     TraceScan scan;
+    Plan plan = {0};
     ErrCode code;
 
+    TRY(plan_mention_pipeline(&plan, &run->metric->pipeline, run->arena, err));
     run->need.all_keys = true;
     run->need.columns |= SPAN_STARTS | SPAN_NAMES | SPAN_KINDS | SPAN_STATUSES | SPAN_MESSAGES |
                          SPAN_PARENTS | SPAN_ORIGINS | SPAN_EVENTS | SPAN_LINKS;
@@ -246,6 +274,8 @@ ErrCode metric_compare(MetricRun *run, SeriesList *out, Error *err) {
 
         if (worker == NULL) return traceql_out_of_memory(err);
         worker->run = run;
+        for (size_t m = 0; m < plan.mention_count; m++)
+            worker->mentioned |= UINT64_C(1) << plan.mentions[m].attribute.intrinsic;
         TRY(trace_scan_arena(run->params->query, &worker->keys.arena, err));
         buf_init(&worker->key, 0);
         scan.what[i] = worker;

@@ -15,6 +15,7 @@ typedef struct Eval {
     uint8_t **filters; /* by number: per row 0 or 1; NULL: not evaluated yet */
     uint8_t **masks;   /* scratch, a stack */
     size_t mask_depth;
+    bool first_parts; /* of a span's events and links the first counts, not the last: in metrics */
     /* Made when they are first asked for. */
     uint32_t *trace_of;     /* row */
     uint32_t *roots;        /* of traces: the row, or SPAN_ROOT */
@@ -30,6 +31,11 @@ MUST_USE ErrCode eval_begin(Eval *eval, const TraceqlQuery *query, const SpanTab
 uint8_t *eval_mask(Eval *eval);
 
 /* ---------- values (values of one row) ---------- */
+
+/* Attributes that have a column of their own in Tempo, where a span that hasn't one has nil: which
+ * is seen in its answers. NULL: no more. */
+const TraceqlAttribute *attribute_well_known(size_t i);
+bool attribute_is_well_known(const TraceqlAttribute *attribute);
 
 /* What a span has under a name; NIL: nothing. Of events and links, the last one's. */
 MUST_USE ErrCode eval_attribute(Eval *eval, const TraceqlAttribute *attribute, uint32_t row,

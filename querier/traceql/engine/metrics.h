@@ -38,6 +38,7 @@ typedef struct MetricRun {
     SpanNeed need;
     const TraceqlSet *first;
     TraceqlPipeline rest;
+    const Mention *narrowed[TRACEQL_BY_MAX]; /* of `by`; NULL: all values are theirs */
 } MetricRun;
 
 /* The spans that a unit's pipeline leaves: rows[row] 0 or 1. */

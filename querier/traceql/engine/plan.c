@@ -193,6 +193,13 @@ ErrCode plan_search(const TraceqlQuery *query, Arena *arena, Plan *out, Error *e
     *out = (Plan){0};
     TRY(plan_need_pipeline(&out->need, &query->pipeline, arena, err));
     TRY(plan_mention_pipeline(out, &query->pipeline, arena, err));
+    for (size_t i = 0; i < query->pipeline.count; i++) {
+        const TraceqlExpr *by = query->pipeline.stages[i].expr;
+
+        out->root_unnamed |= query->pipeline.stages[i].kind == TRACEQL_STAGE_BY &&
+                             by->kind == TRACEQL_EXPR_ATTRIBUTE &&
+                             by->attribute.intrinsic == TRACEQL_ROOT_NAME_FIELD;
+    }
     out->output.columns = SPAN_IDS | SPAN_STARTS | SPAN_DURATIONS | SPAN_NAMES | SPAN_PARENTS |
                           SPAN_ORIGINS | SPAN_STATUSES;
     for (size_t i = 0; i < out->mention_count; i++)

@@ -22,6 +22,7 @@ typedef struct Plan {
     size_t any_count;
     Mention *mentions;
     size_t mention_count;
+    bool root_unnamed; /* by(rootName): Tempo leaves the field out where the group has it */
 } Plan;
 
 /* Of a search: of the query's pipeline. */

@@ -73,6 +73,15 @@ static void relate(const SpanTable *table, const TraceRow *trace, uint8_t relati
     }
 }
 
+static void relate_lost(const SpanTable *table, const TraceRow *trace, const uint8_t *of,
+                        uint8_t *related) {
+    uint32_t first = trace->first, end = trace->first + trace->count;
+    bool any = false;
+
+    for (uint32_t row = first; row < end; row++) any |= of[row] && !table->rooted[row];
+    for (uint32_t row = first; any && row < end; row++) related[row] |= !table->rooted[row];
+}
+
 static uint8_t reversed(uint8_t relation) {
     switch (relation) {
     case TRACEQL_CHILD:
@@ -100,6 +109,8 @@ static ErrCode join_related(Eval *eval, uint8_t op, uint32_t first, uint32_t end
         uint32_t last = trace->first + trace->count;
 
         relate(eval->table, trace, relation.base, left, counts, related);
+        /* To Tempo, all that hangs on no root is a child of all such, when `!>` asks. */
+        if (op == TRACEQL_NOT_CHILD) relate_lost(eval->table, trace, left, related);
         for (uint32_t row = trace->first; row < last; row++)
             out[row] = right[row] & (related[row] ^ (relation.negated ? 1 : 0));
         if (!relation.both) continue;

@@ -72,7 +72,7 @@ static ErrCode passing_elements(Eval *eval, const Mention *mention, TraceqlValue
     return ERR_OK;
 }
 
-static ErrCode narrow(Eval *eval, const Mention *mention, TraceqlValue *value, Error *err) {
+ErrCode show_narrow(Eval *eval, const Mention *mention, TraceqlValue *value, Error *err) {
     if (mention->always || value->type == TRACEQL_NIL) return ERR_OK;
     if (traceql_is_array(value->type)) return passing_elements(eval, mention, value, err);
     if (!passes(mention, value)) *value = (TraceqlValue){0};
@@ -92,12 +92,12 @@ static ErrCode shown(Eval *eval, const Mention *mention, uint8_t scope, uint32_t
             TRY(eval_attribute(eval, attribute, row, out, err));
         else
             TRY(eval_scoped(eval, attribute, scope, row, out, err));
-        return narrow(eval, mention, out, err);
+        return show_narrow(eval, mention, out, err);
     }
     eval_parts(eval, part, row, &first, &end);
     while (end > first && out->type == TRACEQL_NIL) {
         TRY(eval_part(eval, attribute, part, --end, row, out, err));
-        TRY(narrow(eval, mention, out, err));
+        TRY(show_narrow(eval, mention, out, err));
     }
     return ERR_OK;
 }
@@ -155,10 +155,13 @@ static ErrCode show_mention(Eval *eval, const Mention *mention, uint32_t row, Ar
         TRY(add_label(mention, &value, arena, labels, err));
         found = true;
     }
-    if (!found && mention->nil) {
+    if (!found &&
+        (mention->nil || (mention->always && attribute_is_well_known(&mention->attribute)))) {
         TraceqlValue nil = {0};
 
+        /* Without a scope, Tempo says so of the span and of its resource. */
         TRY(add_label(mention, &nil, arena, labels, err));
+        if (unscoped) TRY(add_label(mention, &nil, arena, labels, err));
     }
     return ERR_OK;
 }
@@ -259,7 +262,7 @@ ErrCode show_trace(Eval *eval, const Plan *plan, uint32_t trace, const SpanSet *
     root = eval->roots[trace];
     if (root != SPAN_ROOT) {
         service = table->origins[table->origin_of[root]]->service;
-        out->root_name = table->names.dictionary[table->names.codes[root]];
+        if (!plan->root_unnamed) out->root_name = table->names.dictionary[table->names.codes[root]];
     }
     if (service.len == 0) service = STR("<root span not yet received>");
     out->root_service = str_dup(arena, service);
