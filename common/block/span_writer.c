@@ -225,10 +225,14 @@ static ErrCode put_page(BlockWriter *w, const SpanTableRange *more, Error *err) 
         s->waiting[count++] = *more;
     }
     if (count == 0) return ERR_OK;
-    scratch = arena_new(0, arena_budget(w->arena));
-    if (scratch == NULL) return writer_no_memory(err);
-    TRY(span_table_join(s->waiting, count, false, scratch, &joined, err));
-    TRY(put_table(w, &joined, err));
+    if (more == NULL && count == 1) { /* a copy that has nothing else */
+        TRY(put_table(w, s->waiting[0].table, err));
+    } else {
+        scratch = arena_new(0, arena_budget(w->arena));
+        if (scratch == NULL) return writer_no_memory(err);
+        TRY(span_table_join(s->waiting, count, false, scratch, &joined, err));
+        TRY(put_table(w, &joined, err));
+    }
     forget_waiting(s);
     return ERR_OK;
 }

@@ -9,10 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/hash.h"
 #include "common/block/span_ids.h"
 #include "common/block/span_index.h"
 #include "common/block/span_page.h"
 #include "common/block/span_values.h"
+#include "compactor/merge/merge.h"
 #include "tests/fuzz/fuzz.h"
 
 #define CHECK(condition)                                                                           \
@@ -149,6 +151,26 @@ static void ask_cursor(Store *store) {
     buf_done(&object);
 }
 
+/* The object merged with itself: all of its traces lie in several places. */
+static void ask_merge(Store *store, uint64_t size) {
+    CLEANUP(block_cache_free) BlockCache *cache = block_cache_new(store, NULL);
+    CLEANUP(arena_free) Arena *arena = arena_new(MEMORY_MAX, NULL);
+    const ManifestEntry source = {.key = KEY, .size = size}, *sources[2] = {&source, &source};
+    const ManifestEntry *failed;
+    MergeIo io = {.from = store, .cache = cache, .to = store};
+    MergeJob job = {.tenant = TENANT,
+                    .signal = SIGNAL_TRACES,
+                    .sources = sources,
+                    .source_count = 2,
+                    .level = 1,
+                    .keep_from_ms = INT64_MIN};
+    ManifestEntry merged;
+    bool empty;
+    Error err;
+
+    (void)!merge_run(&io, &job, STR("merged"), arena, &merged, &empty, &failed, &err);
+}
+
 static void ask_everything(Str object) {
     CLEANUP(store_free) Store *store = store_new(store_driver_memory());
     Buf text;
@@ -160,6 +182,7 @@ static void ask_everything(Str object) {
     CHECK(store_put(store, KEY, object, NULL, &err) == ERR_OK);
     ask_reader(store);
     ask_cursor(store);
+    if (hash_str(object) % 4 == 0) ask_merge(store, object.len); /* it takes longest */
 }
 
 /* ---------- an object of given sections ---------- */
