@@ -138,6 +138,9 @@ typedef struct Span {
     uint32_t dropped_links;
     uint32_t event_count;
     uint32_t link_count;
+    /* From 1: which of its trace's spans it is in the one request that they all came in. 0: they
+     * came in several, or nobody knows. All of a trace's have it or none. */
+    uint32_t arrival;
     Str name;
     Str status_message;
     Str state; /* W3C tracestate */

@@ -211,11 +211,12 @@ static void order_siblings(Tree *t, uint32_t *ranked) {
 
     for (uint32_t i = 0; i < t->count; i++) {
         const Span *s = &t->all[t->spans[i]];
+        uint32_t rank = s->arrival != 0 ? s->arrival : t->origin_of[t->spans[i]];
 
-        t->order[i] = (SpanSortItem){t->origin_of[t->spans[i]], s->start_ns, s->id, s->kind, i};
+        t->order[i] = (SpanSortItem){rank, s->start_ns, s->id, s->kind, i};
         one_origin &= t->order[i].rank == t->order[0].rank;
     }
-    if (!one_origin) rank_origins(t, ranked);
+    if (!one_origin && t->all[t->spans[0]].arrival == 0) rank_origins(t, ranked);
     span_sort(t->order, t->spare, t->count);
 }
 

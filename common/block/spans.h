@@ -87,7 +87,8 @@ typedef struct SpanTable {
     unsigned columns; /* SpanColumns that are there */
 
     /* Parents stand before their children, and all descendants of a row follow it without others
-     * between. Siblings, and roots, stand in the order that Tempo numbers them in: by resource, by
+     * between. Siblings, and roots, stand in the order that Tempo numbers them in: as they were
+     * sent, if all of the trace was in one request (Span.arrival), and otherwise by resource, by
      * scope, each by its first start, then by start, then by id. Orphans come after roots. */
     const uint32_t *parents; /* row, SPAN_ROOT or SPAN_ORPHAN */
     const uint32_t *ends;    /* the row behind the last descendant */

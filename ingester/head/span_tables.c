@@ -38,13 +38,23 @@ static ErrCode origin_of(SpanTables *tables, uint32_t number, const SpanOrigin *
     return ERR_OK;
 }
 
+/* Tempo keeps the order of what came at once. */
+static bool came_at_once(const HeadTraceRef *trace) {
+    for (uint32_t i = 0; i < trace->count; i++)
+        if (trace->spans[i]->push != trace->spans[0]->push) return false;
+    return trace->spans[0]->push != 0;
+}
+
 static ErrCode decode_trace(SpanTables *tables, const HeadTraceRef *trace, Span *out, Error *err) {
+    bool at_once = came_at_once(trace);
+
     for (uint32_t i = 0; i < trace->count; i++) {
         const HeadSpan *span = trace->spans[i];
         const SpanOrigin *origin = NULL;
 
         TRY(origin_of(tables, span->origin, &origin, err));
         TRY(span_decode(head_span_message(span), origin, tables->scratch, &out[i], err));
+        out[i].arrival = at_once ? i + 1 : 0;
     }
     return ERR_OK;
 }

@@ -132,8 +132,8 @@ static SlabHandle take_room(SpansHead *head, size_t bytes) {
     return at;
 }
 
-void spans_head_append(SpansHead *head, uint32_t number, uint32_t origin, int64_t start_ns,
-                       int64_t end_ns, Str message) {
+void spans_head_append(SpansHead *head, uint32_t number, uint32_t origin, uint32_t push,
+                       int64_t start_ns, int64_t end_ns, Str message) {
     HeadTrace *trace = head_trace(head, number);
     SlabHandle at = take_room(head, sizeof(HeadSpan) + message.len);
     HeadSpan *span = slab_ptr(head->slab, at);
@@ -142,6 +142,7 @@ void spans_head_append(SpansHead *head, uint32_t number, uint32_t origin, int64_
                        .end_ns = end_ns,
                        .older = trace->newest,
                        .origin = origin,
+                       .push = push,
                        .length = (uint32_t)message.len};
     memcpy(span + 1, message.ptr, message.len);
     trace->newest = at;

@@ -37,7 +37,7 @@ typedef struct HeadSpan {
     SlabHandle older; /* of the trace; 0: none */
     uint32_t origin;
     uint32_t length;
-    uint32_t unused;
+    uint32_t push; /* spans of one request have the same; 0: unknown */
 } HeadSpan;
 _Static_assert(sizeof(HeadSpan) % SLAB_UNIT == 0, "spans lie at units");
 
@@ -116,8 +116,8 @@ uint32_t spans_head_trace(SpansHead *head, uint32_t tenant, const TraceId *id);
 /* SPANS_NONE: not there. */
 uint32_t spans_head_find_trace(const SpansHead *head, uint32_t tenant, const TraceId *id);
 /* Takes memory even past the budget: what it is given is durable already. */
-void spans_head_append(SpansHead *head, uint32_t trace, uint32_t origin, int64_t start_ns,
-                       int64_t end_ns, Str message);
+void spans_head_append(SpansHead *head, uint32_t trace, uint32_t origin, uint32_t push,
+                       int64_t start_ns, int64_t end_ns, Str message);
 
 /* ---------- reading ---------- */
 

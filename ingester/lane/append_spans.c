@@ -121,6 +121,8 @@ ErrCode append_spans_encode(Lane *lane, AppendPart *part, GenerationTenant *tena
     EntryWriter writer = entry_writer(&lane->group, RECORD_TRACES_SPANS, part->tenant);
     size_t bytes = 0;
 
+    part->push = ++lane->pushes;
+    writer.prefix = (Str){(const char *)&part->push, sizeof part->push};
     TRY(part_bytes(part, &bytes, err));
     if (!metrics_head_reserve(&lane->live->metrics, bytes)) return append_no_memory(lane, err);
     TRY(resolve_origins(lane, part, tenant, err));
@@ -162,7 +164,8 @@ void append_spans_apply(Lane *lane, AppendPart *part) {
             last = item->origin;
             origin = spans_head_find_origin(head, batch->origins[last].id);
         }
-        spans_head_append(head, traces[i], origin, item->start_ns, item->end_ns, item->span);
+        spans_head_append(head, traces[i], origin, part->push, item->start_ns, item->end_ns,
+                          item->span);
         bytes += item->span.len;
         part->result.spans++;
     }

@@ -42,6 +42,7 @@ typedef struct AppendPart {
     bool metadata;       /* this part takes care of the batch's */
     bool defines_tenant; /* the group names the tenant because of this part */
     uint32_t tenant;     /* in the live generation, while the group is built and applied */
+    uint32_t push;       /* of spans: its number in the log */
     uint32_t first_row;  /* of the result's first error: the lowest row is told */
     AppendResult result;
 } AppendPart;
@@ -142,6 +143,7 @@ typedef struct Lane {
     TaskList bulk;     /* of logs and spans */
     uint32_t *origins; /* of the batch of spans being encoded: in the live generation */
     size_t origin_capacity;
+    uint32_t pushes;   /* of spans, so far */
     uint32_t *logging; /* what the group being built defines: series, streams (LOGGING_STREAM),
                         * origins (LOGGING_ORIGIN) */
     size_t logging_count;

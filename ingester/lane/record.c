@@ -279,6 +279,14 @@ void record_add_span(EntryWriter *writer, uint32_t origin, Str message) {
     put_prefixed(out, message);
 }
 
+bool record_read_push(Reader *r, uint32_t *ret_push) {
+    Str prefix = reader_prefixed(r);
+
+    if (r->failed || prefix.len != sizeof *ret_push) return false;
+    memcpy(ret_push, prefix.ptr, sizeof *ret_push);
+    return true;
+}
+
 bool record_read_span(Reader *r, uint32_t *ret_origin, Str *ret_message) {
     uint64_t origin = reader_varint(r);
 

@@ -16,7 +16,8 @@
  *     lines       runs, each of one stream: varint reference, u32 entries, u32 bytes, then so many
  *                 bytes of log_stream.h
  *     origins     as series, with the origin's bytes for labels
- *     spans       entries: varint reference of the origin, length-prefixed message Span as sent
+ *     spans       length-prefixed u32, the number of the request, then entries: varint reference of
+ *                 the origin, length-prefixed message Span as sent
  *
  * A reference is the index of the series, stream or origin in its head generation; definitions
  * come before first use.
@@ -160,4 +161,6 @@ typedef struct LogRun {
 MUST_USE bool record_read_lines(Reader *r, LogRun *out);
 /* The run's next entry; false at its end, with *ret_whole telling whether all of it made sense. */
 MUST_USE bool record_next_line(LogRun *run, LogEntry *out, bool *ret_whole);
+/* Entries are read while reader_left() > 0, after the request's number. */
+MUST_USE bool record_read_push(Reader *r, uint32_t *ret_push);
 MUST_USE bool record_read_span(Reader *r, uint32_t *ret_origin, Str *ret_message);

@@ -359,8 +359,8 @@ static ErrCode place_span(Replay *replay, uint32_t tenant_number, uint32_t refer
     }
 }
 
-static ErrCode apply_span(Replay *replay, uint32_t tenant, uint32_t reference, Str message,
-                          Error *err) {
+static ErrCode apply_span(Replay *replay, uint32_t tenant, uint32_t push, uint32_t reference,
+                          Str message, Error *err) {
     uint32_t trace, origin;
     SpanPlace place;
 
@@ -374,7 +374,7 @@ static ErrCode apply_span(Replay *replay, uint32_t tenant, uint32_t reference, S
         replay->stats.lost++;
         return ERR_OK;
     }
-    spans_head_append(&replay->generation->spans, trace, origin, place.start_ns, place.end_ns,
+    spans_head_append(&replay->generation->spans, trace, origin, push, place.start_ns, place.end_ns,
                       message);
     replay->stats.spans++;
     return ERR_OK;
@@ -382,7 +382,12 @@ static ErrCode apply_span(Replay *replay, uint32_t tenant, uint32_t reference, S
 
 static ErrCode apply_spans(Replay *replay, const WalRecord *record, Error *err) {
     Reader r = reader_of(record->payload);
+    uint32_t push;
 
+    if (!record_read_push(&r, &push)) {
+        replay->stats.bad_records++;
+        return ERR_OK;
+    }
     while (!reader_at_end(&r)) {
         uint32_t reference;
         Str message;
@@ -391,7 +396,7 @@ static ErrCode apply_spans(Replay *replay, const WalRecord *record, Error *err) 
             replay->stats.bad_records++;
             return ERR_OK;
         }
-        TRY(apply_span(replay, record->tenant, reference, message, err));
+        TRY(apply_span(replay, record->tenant, push, reference, message, err));
     }
     return ERR_OK;
 }
