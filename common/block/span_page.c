@@ -513,8 +513,15 @@ ErrCode span_page_decode(const SpanDirectory *directory, const SpanNeed *need, A
                          SpanTable *table, Error *err) {
     SpanTable t = *table;
     Decoder d = {.d = directory, .arena = arena, .t = &t, .take = {.arena = arena}};
+    /* Whoever has the table may have taken traces out; columns are of all that the page has. */
+    bool cut = t.traces != NULL && t.trace_count != directory->traces;
 
+    if (cut) t.traces = NULL;
     if (!decode(&d, need)) return failed(&d, err);
+    if (cut) {
+        t.traces = table->traces;
+        t.trace_count = table->trace_count;
+    }
     *table = t;
     return ERR_OK;
 }

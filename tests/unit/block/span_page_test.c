@@ -135,6 +135,27 @@ static void more_columns_join_those_that_are_there(void **state) {
     assert_same_table(&table, &got);
 }
 
+static void more_columns_join_a_table_that_traces_were_taken_out_of(void **state) {
+    CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
+    SpanNeed first = {.columns = SPAN_NAMES};
+    SpanTable table = build(arena, 7, 400, 25), got = {0};
+    uint32_t directory_bytes;
+    Str page = encode(arena, &table, &directory_bytes);
+    TraceRow *kept = ARENA_ARRAY(arena, TraceRow, table.trace_count);
+
+    (void)state;
+    decode_fetched(page, directory_bytes, &first, arena, &got);
+    for (uint32_t i = 0; i < table.trace_count / 2; i++) kept[i] = got.traces[2 * i + 1];
+    got.traces = kept;
+    got.trace_count = table.trace_count / 2;
+    decode_fetched(page, directory_bytes, &ALL, arena, &got);
+    assert_ptr_equal(got.traces, kept);
+    assert_int_equal(got.trace_count, table.trace_count / 2);
+    got.traces = table.traces;
+    got.trace_count = table.trace_count;
+    assert_same_table(&table, &got);
+}
+
 static void what_was_not_fetched_is_an_error(void **state) {
     CLEANUP(arena_free) Arena *arena = arena_new(0, NULL);
     SpanTable table = build(arena, 6, 40, 5), got = {.row_count = 42};
@@ -338,6 +359,7 @@ int main(void) {
         cmocka_unit_test(a_page_of_what_was_read_is_the_same_page),
         cmocka_unit_test(columns_come_one_by_one),
         cmocka_unit_test(more_columns_join_those_that_are_there),
+        cmocka_unit_test(more_columns_join_a_table_that_traces_were_taken_out_of),
         cmocka_unit_test(what_was_not_fetched_is_an_error),
         cmocka_unit_test(one_trace_comes_alone),
         cmocka_unit_test(a_page_that_is_cut_is_corrupt),
