@@ -1,13 +1,14 @@
 /* What gateway/generator/generator.h promises: exact series for given spans. */
 #include "gateway/generator/generator.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "tests/unit/generator/spans.h"
 #include "tests/unit/unit.h"
 
-enum { BEGAN_MS = 1000000000, LINES_MAX = 4000 };
+enum { BEGAN_MS = 1000000000, LINES_MAX = 8000 };
 
 /* ---------- the world around ---------- */
 
@@ -703,6 +704,78 @@ static void without_memory_spans_are_stored_and_not_counted(void **state) {
     }
 }
 
+/* ---------- threads ---------- */
+
+enum { PUSHERS = 4, BATCHES = 200 };
+
+typedef struct Pusher {
+    World *world;
+    unsigned number;
+    bool answered;
+} Pusher;
+
+static void pushed(void *context, const AppendResult *result) {
+    ((Pusher *)context)->answered = result->code == ERR_OK;
+}
+
+/* Two spans a batch, of services that others push for, too, or don't. */
+static void *push_batches(void *what) {
+    Pusher *pusher = what;
+    SpansSink *sink = generator_sink(pusher->world->generator);
+
+    for (unsigned i = 0; i < BATCHES; i++) {
+        Arena *arena = arena_new(0, NULL);
+        Str own = str_format(arena, "s%u-%u", pusher->number, i % 20);
+        const TestSpan spans[] = {
+            {1, 10 + i, 1, "shared", "x", CLIENT, 0, T(0), T(1), NULL, NULL},
+            {(uint8_t)pusher->number, 1, 0, own.ptr, "x", SERVER, 0, T(0), T(1), NULL, NULL}};
+        SpansBatch batch = test_batch(arena, i % 2 == 0 ? "acme" : "other", spans, 2);
+
+        sink->append(sink, &batch, pushed, pusher);
+        assert_true(pusher->answered);
+        arena_free(arena);
+    }
+    return NULL;
+}
+
+/* The sum of the newest values of a counter that the last collection wrote. */
+static double total(const char *lines, int64_t at_ms) {
+    double sum = 0;
+    Str rest = str_of(lines), line, value, time;
+    double number;
+    int64_t ms;
+
+    while (rest.len > 0) {
+        str_cut(rest, '\n', &line, &rest);
+        str_cut(str_from(line, (size_t)(str_find(line, STR("} ")) - line.ptr) + 2), '@', &value,
+                &time);
+        if (str_to_i64(str_from(time, 1), &ms) && ms == at_ms && str_to_double(value, &number))
+            sum += number;
+    }
+    return sum;
+}
+
+static void while_it_is_collected_no_span_is_lost_or_doubled(void **state) {
+    World *world = begin(NULL);
+    Pusher pushers[PUSHERS];
+    pthread_t threads[PUSHERS];
+
+    (void)state;
+    for (unsigned i = 0; i < PUSHERS; i++) {
+        pushers[i] = (Pusher){world, i, false};
+        assert_int_equal(pthread_create(&threads[i], NULL, push_batches, &pushers[i]), 0);
+    }
+    for (int round = 0; round < 20; round++) {
+        pass(world, 10);
+        world->kept.count = 0;
+        generator_collect(world->generator);
+    }
+    for (unsigned i = 0; i < PUSHERS; i++) pthread_join(threads[i], NULL);
+    pass(world, 800);
+    assert_true(total(collected(world, "calls_total"), 1000) == 2.0 * PUSHERS * BATCHES);
+    end(world);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(spans_are_counted_from_zero_by_service_name_kind_and_status),
@@ -723,6 +796,7 @@ int main(void) {
         cmocka_unit_test(settings_that_make_no_sense_are_named),
         cmocka_unit_test(spans_that_are_cut_anywhere_are_left_out),
         cmocka_unit_test(without_memory_spans_are_stored_and_not_counted),
+        cmocka_unit_test(while_it_is_collected_no_span_is_lost_or_doubled),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
