@@ -3,6 +3,7 @@
  * row_stage.h: compiled stages, and what they work on.
  */
 #include "querier/logql/engine/row_labels.h"
+#include "querier/logql/engine/row_zone.h"
 #include "querier/logql/engine/rows.h"
 
 /* Expressions that templates make as they run: the newest few stay compiled. */
@@ -21,6 +22,7 @@ void row_regexes_done(RowRegexes *regexes);
 /* One worker's entry. */
 typedef struct RowRun {
     RowRegexes regexes;
+    RowZones zones;
     RowLabels labels;
     Arena *arena; /* of the worker */
     int64_t time_ns;

@@ -75,4 +75,5 @@ bool template_printf(Execution *e, const Value *args, size_t count, Value *out);
 bool template_call_text(Execution *e, int id, const Value *args, size_t count, Value *out);
 /* row_template_time.c: layouts as Go has them: "2006-01-02 15:04:05" */
 void template_format_time(Str layout, int64_t ns, Buf *out);
-bool template_parse_time(Str layout, Str text, int64_t *ns);
+/* `zone`: of times that don't say theirs; NULL: UTC. */
+bool template_parse_time(Str layout, Str text, const Zone *zone, int64_t *ns);

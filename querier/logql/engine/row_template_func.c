@@ -341,11 +341,12 @@ static bool call_time(Execution *e, FunctionId id, const Value *args, Value *out
     case FN_UNIX_TO_TIME:
         return unix_to_time(e, args[0].text, out);
     case FN_TO_DATE:
-        (void)template_parse_time(args[0].text, args[1].text, &ns);
+        (void)template_parse_time(args[0].text, args[1].text, NULL, &ns);
         *out = value_time(ns);
         return true;
     case FN_TO_DATE_IN_ZONE:
-        (void)template_parse_time(args[0].text, args[2].text, &ns);
+        (void)template_parse_time(args[0].text, args[2].text,
+                                  row_zones_get(&e->run->zones, args[1].text), &ns);
         *out = value_time(ns);
         return true;
     case FN_UNIX_EPOCH:

@@ -1,6 +1,7 @@
 /*
  * row_template_time.c: times as texts, by Go's layouts: an example of the time that is
- * 2006-01-02 15:04:05 -0700 says which part stands where. Zones but UTC are offsets.
+ * 2006-01-02 15:04:05 -0700 says which part stands where. Zones but UTC are offsets, or those that
+ * row_zone.h knows by name.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -218,6 +219,7 @@ typedef struct Parsed {
     struct tm tm;
     int64_t fraction;
     int64_t offset; /* seconds east */
+    bool zoned;     /* it was said */
     bool afternoon, twelve;
 } Parsed;
 
@@ -342,11 +344,12 @@ static bool take_part(Part part, Str example, Str *text, Parsed *out) {
         return take_fraction(text, &out->fraction) || out->fraction > 0 ||
                part == PART_FRACTION_CUT;
     default:
+        out->zoned = true;
         return take_offset(part, text, &out->offset);
     }
 }
 
-bool template_parse_time(Str layout, Str text, int64_t *ns) {
+bool template_parse_time(Str layout, Str text, const Zone *zone, int64_t *ns) {
     Parsed parsed = {.tm = {.tm_mday = 1, .tm_year = -1900}};
     int64_t seconds;
 
@@ -359,7 +362,11 @@ bool template_parse_time(Str layout, Str text, int64_t *ns) {
     }
     if (text.len > 0) return false;
     if (parsed.twelve) parsed.tm.tm_hour = parsed.tm.tm_hour % 12 + (parsed.afternoon ? 12 : 0);
-    seconds = (int64_t)timegm(&parsed.tm) - parsed.offset;
+    seconds = (int64_t)timegm(&parsed.tm);
+    if (parsed.zoned || zone == NULL)
+        seconds -= parsed.offset;
+    else
+        seconds = zone_instant(zone, seconds);
     return !__builtin_mul_overflow(seconds, INT64_C(1000000000), ns) &&
            !__builtin_add_overflow(*ns, parsed.fraction, ns);
 }

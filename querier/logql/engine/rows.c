@@ -365,6 +365,7 @@ ErrCode row_worker_new(const RowPipeline *pipeline, Budget *budget, RowWorker **
 void row_worker_free(RowWorker *worker) {
     if (worker == NULL) return;
     row_regexes_done(&worker->run.regexes);
+    row_zones_done(&worker->run.zones);
     arena_free(worker->run.layouts);
     arena_free(worker->run.labels.scratch);
     arena_free(worker->run.arena);
