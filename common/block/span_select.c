@@ -244,7 +244,7 @@ ErrCode block_spans_tags(const Block *block, Str tenant, int64_t min_ns, int64_t
     for (uint32_t i = 0; i < values->count; i++) {
         const SpanEntry *entry = &values->entries[i];
 
-        if (entry->place >= SPAN_PLACE_INTRINSIC || entry->type == ATTRIBUTE_OTHER) continue;
+        if (entry->place >= SPAN_PLACE_INTRINSIC) continue;
         /* Types of one key stand side by side. */
         if (n > 0 && tags[n - 1].scope == entry->place && str_equal(tags[n - 1].key, entry->key))
             continue;
@@ -286,13 +286,11 @@ static ErrCode add_values(const SpanSource *source, const SpanEntry *entry, cons
     SpanTagValue *grown =
         index_room(arena, list->items, list->count, MAX((size_t)entry->value_count, (size_t)1),
                    &list->capacity, sizeof *grown);
-    bool unset = entry->place >= SPAN_PLACE_INTRINSIC; /* what is empty isn't there */
 
     if (all == NULL || scratch == NULL || grown == NULL) return no_memory(err);
     list->items = grown;
     pages_or(entry->pages, source->reader.page_count, NULL, all);
     for (uint32_t i = 0; i < entry->value_count; i++) {
-        if (unset && entry->type == ATTRIBUTE_STRING && entry->texts[i].len == 0) continue;
         if (is_within(entry->value_pages[i], source, all, within, scratch))
             list->items[list->count++] = value_of(entry, i);
     }
