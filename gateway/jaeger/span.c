@@ -153,8 +153,15 @@ static uint64_t parent_of(const JaegerSpan *span) {
 }
 
 static ErrCode put_links(Foreign *foreign, const JaegerSpan *span, Span *out, Error *err) {
+    static const Attribute types[] = {
+        [JAEGER_CHILD_OF] = {.key = STR_INIT("opentracing.ref_type"),
+                             .type = ATTRIBUTE_STRING,
+                             .text = STR_INIT("child_of")},
+        [JAEGER_FOLLOWS_FROM] = {.key = STR_INIT("opentracing.ref_type"),
+                                 .type = ATTRIBUTE_STRING,
+                                 .text = STR_INIT("follows_from")},
+    };
     SpanLink *links;
-    Str key = STR("opentracing.ref_type");
 
     if (span->ref_count == 0) return ERR_OK;
     links = ARENA_ARRAY(foreign->scratch, SpanLink, span->ref_count);
@@ -162,15 +169,12 @@ static ErrCode put_links(Foreign *foreign, const JaegerSpan *span, Span *out, Er
     out->links = links;
     for (uint32_t i = 0; i < span->ref_count; i++) {
         const JaegerRef *ref = &span->refs[i];
-        bool child = ref->type == JAEGER_CHILD_OF;
-        Tags type = {0};
 
-        if (child && ref->span == out->parent) continue;
-        TRY(tags_add_text(foreign, &type, key, child ? STR("child_of") : STR("follows_from"), err));
+        if (ref->type == JAEGER_CHILD_OF && ref->span == out->parent) continue;
         links[out->link_count++] =
             (SpanLink){.trace = foreign_trace_id(ref->trace_high, ref->trace_low),
                        .span = ref->span,
-                       .attributes = tags_all(&type)};
+                       .attributes = {&types[ref->type], 1, 0}};
     }
     return ERR_OK;
 }

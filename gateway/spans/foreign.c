@@ -45,7 +45,7 @@ ErrCode tags_add(Foreign *foreign, Tags *tags, const Attribute *tag, Error *err)
         return error_set(err, ERR_INVALID, "a span has more than %d tags; send fewer",
                          FOREIGN_TAGS_MAX);
     if (tags->count == tags->capacity) {
-        uint32_t grown = MAX(tags->capacity * 2, 16u);
+        uint32_t grown = MAX(tags->capacity * 2, 8u);
         Arena *arena = tags->arena != NULL ? tags->arena : foreign->scratch;
         Attribute *items =
             arena_grow(arena, tags->items, tags->capacity * sizeof *items, grown * sizeof *items);

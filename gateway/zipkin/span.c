@@ -4,7 +4,6 @@
  * Unlike the Collector's translator, which takes a resource's attributes from the first span of a
  * service and loses those of the others, each span keeps its own here.
  */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "gateway/zipkin/decode.h"
@@ -170,22 +169,47 @@ static void take_status(Tags *tags, Span *out) {
     tags_take(tags, STR("error"), &taken);
 }
 
-/* otlp.link.0, otlp.link.1 and so on, until one isn't there. */
-static ErrCode take_links(Foreign *foreign, Tags *tags, Span *out, Error *err) {
-    enum { LINKS_MAX = 128 };
-    SpanLink *links = NULL;
-    char key[32];
-    bool is_one;
-    Str text;
+enum { LINKS_MAX = 128 };
 
-    for (unsigned i = 0; i < LINKS_MAX; i++) {
-        snprintf(key, sizeof key, "otlp.link.%u", i);
-        if (!tags_take_text(tags, str_of(key), &text)) return ERR_OK;
-        if (links == NULL) links = ARENA_ARRAY(foreign->scratch, SpanLink, LINKS_MAX);
-        if (links == NULL)
-            return error_set(err, ERR_LIMIT, "no memory left for the spans of this request");
-        out->links = links;
-        TRY(zipkin_link(foreign, text, &links[out->link_count], &is_one, err));
+/* The number of a tag that is a link. False: it is none. */
+static bool link_number(const Attribute *tag, uint64_t *out) {
+    static const Str prefix = STR_INIT("otlp.link.");
+
+    return tag->type == ATTRIBUTE_STRING && str_starts_with(tag->key, prefix) &&
+           str_to_u64(str_from(tag->key, prefix.len), out) && *out < LINKS_MAX;
+}
+
+/* Takes out otlp.link.0, otlp.link.1 and so on, until one isn't there: in two walks, however many
+ * tags there are. */
+static uint32_t take_link_texts(Tags *tags, Str texts[LINKS_MAX]) {
+    uint32_t places[LINKS_MAX] = {0}, count = 0, kept = 0; /* of tags, from 1 on */
+    uint64_t number;
+
+    for (uint32_t i = 0; i < tags->count; i++)
+        if (link_number(&tags->items[i], &number)) places[number] = i + 1;
+    for (; count < LINKS_MAX && places[count] != 0; count++)
+        texts[count] = tags->items[places[count] - 1].text;
+    if (count == 0) return 0;
+    for (uint32_t i = 0; i < tags->count; i++)
+        if (!link_number(&tags->items[i], &number) || number >= count || places[number] != i + 1)
+            tags->items[kept++] = tags->items[i];
+    tags->count = kept;
+    return count;
+}
+
+static ErrCode take_links(Foreign *foreign, Tags *tags, Span *out, Error *err) {
+    Str texts[LINKS_MAX];
+    uint32_t count = take_link_texts(tags, texts);
+    SpanLink *links;
+    bool is_one;
+
+    if (count == 0) return ERR_OK;
+    links = ARENA_ARRAY(foreign->scratch, SpanLink, count);
+    if (links == NULL)
+        return error_set(err, ERR_LIMIT, "no memory left for the spans of this request");
+    out->links = links;
+    for (uint32_t i = 0; i < count; i++) {
+        TRY(zipkin_link(foreign, texts[i], &links[out->link_count], &is_one, err));
         if (is_one) out->link_count++;
     }
     return ERR_OK;

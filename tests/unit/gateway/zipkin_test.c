@@ -95,6 +95,29 @@ static void links_are_in_tags(void **state) {
            0, " " TRACE "/c n 1000..1000{otlp.link.3=\"x\"} >e/f{k=\"v\"}\n");
 }
 
+/* Many tags, of which links are the last: taking them out takes no longer for that. */
+static void many_links_are_taken_out_of_many_tags(void **state) {
+    Made made;
+    Buf json, text;
+
+    (void)state;
+    buf_init(&json, 0);
+    buf_append_str(&json, STR("[{" ID ",\"timestamp\":1,\"tags\":{"));
+    for (unsigned i = 0; i < SPAN_ATTRIBUTES_MAX; i++) buf_printf(&json, "\"%u\":\"\",", i);
+    for (unsigned i = 0; i < 200; i++)
+        buf_printf(&json, "%s\"otlp.link.%u\":\"0e|0f||{}|0\"", i == 0 ? "" : ",", i);
+    buf_append_str(&json, STR("}}]"));
+    made = make_spans(zipkin_decode_json, buf_str(&json));
+    assert_ok(made.code, &made.err);
+    assert_int_equal(made.spans.rejected, 1); /* 72 tags are left of them: too many attributes */
+    assert_true(str_contains(str_of(made.spans.first.text), STR("attributes")));
+    text = spans_text(&made);
+    assert_string_equal(text.ptr, "");
+    arena_free(made.arena);
+    buf_done(&json);
+    buf_done(&text);
+}
+
 static void a_span_without_a_time_says_so(void **state) {
     (void)state;
     expect("[{" ID ",\"name\":\"n\",\"duration\":3}]", 0,
@@ -176,6 +199,7 @@ int main(void) {
         cmocka_unit_test(spans_from_the_same_place_share_an_origin),
         cmocka_unit_test(annotations_are_events),
         cmocka_unit_test(links_are_in_tags),
+        cmocka_unit_test(many_links_are_taken_out_of_many_tags),
         cmocka_unit_test(a_span_without_a_time_says_so),
         cmocka_unit_test(spans_that_are_none_are_refused_alone),
         cmocka_unit_test(bodies_that_are_no_list_of_spans_are_refused_whole),
