@@ -17,6 +17,22 @@ ErrCode traceql_next(TraceqlParser *parser, Error *err) {
     return traceql_scan(&parser->scanner, &parser->token, err);
 }
 
+/* Other words are called IDENTIFIER. */
+static bool is_keyword(Str word) {
+    static const char words[] =
+        " true false nil ok error unset unspecified internal server client producer consumer "
+        "duration childCount name status statusMessage kind rootName rootServiceName rootService "
+        "traceDuration nestedSetLeft nestedSetRight nestedSetParent id traceID spanID parentID "
+        "timeSinceStart version parent count avg max min sum by coalesce select rate "
+        "count_over_time min_over_time max_over_time avg_over_time sum_over_time "
+        "quantile_over_time histogram_over_time compare topk bottomk with ";
+    Str rest = str_of(words), head;
+
+    while (str_cut(rest, ' ', &head, &rest))
+        if (head.len > 0 && str_equal(head, word)) return true;
+    return false;
+}
+
 ErrCode traceql_unexpected(const TraceqlParser *parser, const char *expecting, Error *err) {
     static const char *const kinds[] = {"$end",     "IDENTIFIER", "STRING", "INTEGER", "FLOAT",
                                         "DURATION", "IDENTIFIER", "span:",  ""};
@@ -24,8 +40,11 @@ ErrCode traceql_unexpected(const TraceqlParser *parser, const char *expecting, E
     Str what = str_of(kinds[token->kind]);
     char why[256];
 
-    if (token->kind == TOKEN_SYMBOL || token->kind == TOKEN_WORD)
-        what = str_slice(token->text, 0, 64);
+    if ((token->kind == TOKEN_WORD && is_keyword(token->text)) ||
+        (token->kind == TOKEN_SYMBOL && !str_equal(token->text, STR("&"))))
+        what = token->text;
+    else if (token->kind == TOKEN_SYMBOL)
+        what = STR("IDENTIFIER");
     snprintf(why, sizeof why, "syntax error: unexpected " STR_FMT "%s%s", STR_ARG(what),
              *expecting == '\0' ? "" : ", expecting ", expecting);
     return traceql_error_at(parser->scanner.text, token->at, err, why);
@@ -233,7 +252,7 @@ static ErrCode join(TraceqlParser *parser, const Joint *joint, const Term *left,
             return error_set(err, ERR_INVALID,
                              "aggregates that are not compared with a number not yet supported");
     }
-    return traceql_unexpected(parser, "", err);
+    return traceql_unexpected(parser, is_set(left) ? "with" : "", err);
 }
 
 /* ---- stages ---- */

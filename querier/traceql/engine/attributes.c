@@ -69,17 +69,14 @@ static void number_trace(Eval *eval, const TraceRow *trace, uint32_t *sizes, uin
     const SpanTable *table = eval->table;
     uint32_t end = trace->first + trace->count;
     int64_t before = 0;
-    bool counted = false;
 
-    /* Tempo counts no children in a trace without any root. */
-    for (uint32_t row = trace->first; row < end; row++) counted |= table->rooted[row] != 0;
     for (uint32_t row = end; row-- > trace->first;) {
         uint32_t parent = table->parents[row];
 
         sizes[row]++;
         if (parent < row && parent >= trace->first) {
             sizes[parent] += sizes[row];
-            if (counted) eval->children[parent]++;
+            eval->children[parent]++;
         }
     }
     for (uint32_t row = trace->first; row < end; row++) {
