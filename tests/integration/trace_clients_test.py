@@ -3,8 +3,10 @@
 and by their exporters for Zipkin and Jaeger; Jaeger's gRPC by grpcio; telemetrygen. Every span that was
 sent comes back, with all that it had."""
 import base64
+import http.client
 import json
 import os
+import ssl
 import subprocess
 import time
 import urllib.parse
@@ -109,6 +111,41 @@ def test_the_sdk_for_python():
         traces = said([python, os.path.join(INTEGRATION, 'otel/spans.py'), str(TRACES)],
                       OTEL_EXPORTER_OTLP_PROTOCOL='zipkin', OTEL_EXPORTER_ZIPKIN_ENDPOINT=endpoint + '/api/v2/spans')
         check(server, traces, 'anonymous', 'zipkin')
+    server.stop()
+
+
+class Secret(m.Moraine):
+    """One whose ports all speak TLS."""
+
+    def __init__(self, *arguments):
+        folder = m.work_dir('certificate')
+        self.certificate = folder + '/cert.pem'
+        subprocess.run(['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', folder + '/key.pem', '-out',
+                        self.certificate, '-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'],
+                       check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        super().__init__(None, '--tls.cert_file', self.certificate, '--tls.key_file', folder + '/key.pem', *arguments)
+
+    def request(self, method, path, body=None, headers=None, timeout=120):
+        context = ssl.create_default_context(cafile=self.certificate)
+        connection = http.client.HTTPSConnection('localhost', self.port, timeout=timeout, context=context)
+        try:
+            connection.request(method, path, body, headers or {})
+            answer = connection.getresponse()
+            return answer.status, answer.read(), answer.headers
+        finally:
+            connection.close()
+
+
+def test_the_sdk_for_python_over_tls():
+    port = m.free_port()
+    server = Secret('--otlp-grpc', '127.0.0.1:%d' % port)
+    for tenant, where in {'own': port, 'shared': server.port}.items():
+        for compression in ({}, {'OTEL_EXPORTER_OTLP_COMPRESSION': 'gzip'}):
+            traces = said([tool('python_packages'), os.path.join(INTEGRATION, 'otel/spans.py'), str(TRACES)],
+                          OTEL_EXPORTER_OTLP_PROTOCOL='grpc', OTEL_EXPORTER_OTLP_ENDPOINT='https://localhost:%d' % where,
+                          OTEL_EXPORTER_OTLP_CERTIFICATE=server.certificate,
+                          OTEL_EXPORTER_OTLP_HEADERS='x-scope-orgid=' + tenant, **compression)
+            check(server, traces, tenant)
     server.stop()
 
 
