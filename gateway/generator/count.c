@@ -8,7 +8,6 @@
 #include "gateway/generator/internal.h"
 
 enum {
-    KEPT_SCRATCH_BYTES = 256 << 10,
     SCRATCH_BYTES_MAX = 64 << 20,
     EXPIRED_A_BATCH = 64, /* edges, so that no batch pays for many */
     LABELS_OF_OURS = 2,   /* __name__ and le */
@@ -51,11 +50,9 @@ GeneratorTenant *generator_tenant_new(Str name, uint64_t seed) {
     if (tenant == NULL) return NULL;
     pthread_mutex_init(&tenant->lock, NULL);
     copy = malloc(name.len + 1);
-    tenant->scratch = arena_new(SCRATCH_BYTES_MAX, NULL);
     if (copy != NULL) memcpy(copy, name.ptr, name.len);
     tenant->name = (Str){copy, copy == NULL ? 0 : name.len};
-    if (copy == NULL || tenant->scratch == NULL) return NULL;
-    arena_keep(tenant->scratch, KEPT_SCRATCH_BYTES);
+    if (copy == NULL) return NULL;
     tenant->seed = seed;
     make_counters(tenant);
     tenant = NULL;
@@ -72,7 +69,6 @@ static void forget(GeneratorTenant *tenant) {
 void generator_tenant_free(GeneratorTenant *tenant) {
     if (tenant == NULL) return;
     forget(tenant);
-    arena_free(tenant->scratch);
     free((char *)tenant->name.ptr);
     pthread_mutex_destroy(&tenant->lock);
     free(tenant);
@@ -94,6 +90,17 @@ void generator_tenant_rules(GeneratorTenant *tenant, const TenantLimits *limits,
     wanted_init(&tenant->wanted, rules);
     edges_init(&tenant->edges, budget);
     tenant->has_registry = true;
+}
+
+bool generator_begin(GeneratorTenant *tenant, Budget *budget) {
+    assert(tenant->scratch == NULL);
+    tenant->scratch = arena_new(SCRATCH_BYTES_MAX, budget);
+    return tenant->scratch != NULL;
+}
+
+void generator_end(GeneratorTenant *tenant) {
+    arena_free(tenant->scratch);
+    tenant->scratch = NULL;
 }
 
 /* ---------- keys and entries ---------- */
@@ -232,5 +239,4 @@ void generator_count(GeneratorTenant *tenant, const SpansBatch *batch, int64_t n
     }
     if (late > 0) counter_add(tenant->dropped[DROP_LATE], late);
     if (failed > 0) counter_add(tenant->dropped[DROP_MEMORY], failed);
-    arena_reset(tenant->scratch);
 }

@@ -104,8 +104,13 @@ static void count(Generator *generator, const SpansBatch *batch) {
     }
     if (tenant != NULL) {
         pthread_mutex_lock(&tenant->lock);
-        if (tenant->rules != NULL)
-            generator_count(tenant, batch, now_ms, clock_monotonic_ns(clock));
+        if (tenant->rules != NULL) {
+            if (generator_begin(tenant, generator->options.budget))
+                generator_count(tenant, batch, now_ms, clock_monotonic_ns(clock));
+            else
+                counter_add(tenant->dropped[DROP_MEMORY], batch->item_count);
+            generator_end(tenant);
+        }
         pthread_mutex_unlock(&tenant->lock);
     }
     pthread_rwlock_unlock(&generator->lock);
@@ -150,7 +155,9 @@ static void collect_tenant(Generator *generator, GeneratorTenant *tenant, int64_
 
     if (tenant->rules != NULL) {
         pthread_mutex_lock(&tenant->lock);
-        generator_expire_edges(tenant, now_ms, clock_monotonic_ns(options->clock), SIZE_MAX);
+        if (generator_begin(tenant, options->budget)) /* else the next time */
+            generator_expire_edges(tenant, now_ms, clock_monotonic_ns(options->clock), SIZE_MAX);
+        generator_end(tenant);
         pthread_mutex_unlock(&tenant->lock);
         if (generator_write(tenant, options->metrics, options->budget, now_ms, &samples, &err) !=
             ERR_OK) {

@@ -35,7 +35,7 @@ typedef struct GeneratorTenant {
     Registry registry;
     Wanted wanted;
     Edges edges;
-    Arena *scratch; /* of one batch */
+    Arena *scratch; /* from generator_begin() to generator_end() */
     int64_t used_ms;
     Counter *dropped[DROP_COUNT];
     Counter *edges_found;
@@ -51,7 +51,12 @@ DEFINE_CLEANUP(GeneratorTenant, generator_tenant_free)
 void generator_tenant_rules(GeneratorTenant *tenant, const TenantLimits *limits, Budget *budget,
                             int64_t now_ms);
 
-/* Counts what a batch says. With the lock held. */
+/* Around what counts, with the lock held: memory that goes when it is done. False: there is none.
+ */
+MUST_USE bool generator_begin(GeneratorTenant *tenant, Budget *budget);
+void generator_end(GeneratorTenant *tenant);
+
+/* Counts what a batch says. With the lock held, between these two. */
 void generator_count(GeneratorTenant *tenant, const SpansBatch *batch, int64_t now_ms,
                      uint64_t now_ns);
 /* What waits too long becomes an edge to somebody who sends no spans, or nothing. Likewise. */
