@@ -138,8 +138,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 bool fuzz_seed(unsigned n, Buf *out) {
     static const char *const seeds[] = {
         "{ span.x > 3 && .s =~ \"t.*\" || !(name = `a`) } | by(.l) | count() > 1 | select(kind)",
-        "({ event:name = \"e\" && event.x = 5 } >> { link:spanID != nil }) &~ { nestedSetLeft > 1 "
-        "}",
+        "({ event:name = \"e\" && event.x = 5 } >> { link:spanID != nil }) &~ { .x > 1 }",
         "{ } | rate() by (resource.service.name, span.x, event.s) | topk(2) > 0.5",
         "({ .x % 3 = 2 } | quantile_over_time(duration, .5, 0.9)) / ({ } | count_over_time()) * 2",
         "{ kind = client } | compare({ status = error }, 3, 5, 10) with (a=true, b=\"c\")",
