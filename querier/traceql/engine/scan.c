@@ -2,7 +2,13 @@
 
 #include <sys/sysinfo.h>
 
-enum { WORKERS_MAX = 64, UNIT_KEEP_BYTES = 8 << 20 };
+enum {
+    WORKERS_MAX = 64,
+    UNIT_KEEP_BYTES = 8 << 20,
+    /* What is fetched ahead stays in memory until the query ends; units behind these are fetched as
+     * they are read. */
+    AHEAD_SPANS_MAX = 1 << 20,
+};
 
 static void free_arena(void *arena) {
     arena_free(arena);
@@ -62,10 +68,16 @@ ErrCode trace_scan_run(TraceScan *scan, bool prefetch, Error *err) {
     if (count == 0) return ERR_OK;
     if (prefetch && scan->set.prefetch != NULL) {
         uint32_t *units = ARENA_ARRAY(scan->query->arena, uint32_t, count);
+        uint64_t spans = 0;
+        uint32_t ahead = 0;
 
         if (units == NULL) return traceql_out_of_memory(err);
-        for (uint32_t i = 0; i < count; i++) units[i] = i;
-        TRY(scan->set.prefetch(&scan->set, units, count, err));
+        for (; ahead < count; ahead++) {
+            spans += scan->set.units[ahead].spans;
+            if (spans > AHEAD_SPANS_MAX) break;
+            units[ahead] = ahead;
+        }
+        if (ahead > 0) TRY(scan->set.prefetch(&scan->set, units, ahead, err));
     }
     if (scan->query->pool == NULL || scan->workers == 1)
         for (size_t i = 0; i < scan->workers; i++) run_worker(scan, i);
