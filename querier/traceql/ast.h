@@ -6,7 +6,13 @@
 #include "common/base/regex.h"
 #include "common/block/spans.h"
 
-enum { TRACEQL_DEPTH_MAX = 128, TRACEQL_TEXT_MAX = 128 << 10, TRACEQL_BY_MAX = 5 };
+/* A chain of operators is a tree as deep as it is long, so tokens are limited as well as depth. */
+enum {
+    TRACEQL_DEPTH_MAX = 128,
+    TRACEQL_TOKENS_MAX = 4096,
+    TRACEQL_TEXT_MAX = 128 << 10,
+    TRACEQL_BY_MAX = 5,
+};
 
 typedef enum TraceqlType {
     TRACEQL_NIL,

@@ -10,6 +10,7 @@ typedef struct TraceqlParser {
     TraceqlToken token; /* the one that is looked at */
     Arena *arena;
     unsigned depth;
+    unsigned tokens;
     uint32_t filters;
     uint32_t metric_pipelines;
 } TraceqlParser;

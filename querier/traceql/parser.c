@@ -14,6 +14,8 @@ ErrCode traceql_out_of_memory(Error *err) {
 }
 
 ErrCode traceql_next(TraceqlParser *parser, Error *err) {
+    if (++parser->tokens > TRACEQL_TOKENS_MAX)
+        return error_set(err, ERR_INVALID, "query has more than %d tokens", TRACEQL_TOKENS_MAX);
     return traceql_scan(&parser->scanner, &parser->token, err);
 }
 

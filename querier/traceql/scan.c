@@ -30,7 +30,7 @@ static bool is_name_byte(char c) {
 bool traceql_is_plain_name(Str name) {
     for (size_t i = 0; i < name.len; i++)
         if (!is_name_byte(name.ptr[i]) || name.ptr[i] == '"') return false;
-    return true;
+    return name.len > 0;
 }
 
 ErrCode traceql_error_at(Str text, size_t at, Error *err, const char *why) {
@@ -55,10 +55,29 @@ static char peek(const TraceqlScanner *scanner, size_t ahead) {
 
 /* ---- attributes ---- */
 
+/* At most how many bytes the name that begins here has: of names in a long text each must not take
+ * as much memory as what is left of the text. */
+static size_t name_length_max(const TraceqlScanner *scanner) {
+    size_t at = scanner->at;
+    bool quoted = false;
+
+    for (; at < scanner->text.len; at++) {
+        char c = scanner->text.ptr[at];
+
+        if (c == '"')
+            quoted = !quoted;
+        else if (quoted && c == '\\')
+            at++;
+        else if (!quoted && !is_name_byte(c))
+            break;
+    }
+    return MIN(at, scanner->text.len) - scanner->at;
+}
+
 /* Parts in quotes and parts without may follow one another: span.a."b c".d */
 static ErrCode scan_name(TraceqlScanner *scanner, Str *out, Error *err) {
     Str text = scanner->text;
-    char *name = arena_alloc_bytes(scanner->arena, text.len - scanner->at + 1);
+    char *name = arena_alloc_bytes(scanner->arena, name_length_max(scanner) + 1);
     size_t len = 0, start = scanner->at;
 
     if (name == NULL) return error_set(err, ERR_LIMIT, "query: out of memory");

@@ -467,9 +467,10 @@ ErrCode eval_filter(Eval *eval, const TraceqlExpr *expr, uint8_t *out, Error *er
     if (expr->kind == TRACEQL_EXPR_BINARY && expr->op == TRACEQL_AND)
         return filter_and(eval, expr, out, err);
     if (expr->kind == TRACEQL_EXPR_BINARY && expr->op == TRACEQL_OR) {
+        /* The left side first: a long chain of || leans to it, and so needs one mask only. */
+        TRY(eval_filter(eval, expr->left, out, err));
         mask = eval_mask(eval);
         if (mask == NULL) return traceql_out_of_memory(err);
-        TRY(eval_filter(eval, expr->left, out, err));
         TRY(eval_filter(eval, expr->right, mask, err));
         for (uint32_t row = 0; row < rows; row++) out[row] |= mask[row];
         eval->mask_depth--;

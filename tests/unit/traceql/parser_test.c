@@ -3,6 +3,7 @@
 
 #include "tests/unit/unit.h"
 
+#include "common/base/buf.h"
 #include "querier/traceql/parser.h"
 #include "tests/unit/traceql/parser_bad.h"
 
@@ -177,6 +178,59 @@ static void depth_and_length_have_limits(void **state) {
     }
 }
 
+/* Chains lean to the left: without a limit they were as deep as they are long. */
+static void long_chains_are_refused_before_they_are_deep(void **state) {
+    static const char *const chains[][3] = {
+        {"{ .i", " + .i", " > 0 }"},
+        {"{ .t", "&&.t", " }"},
+        {"{}", ">>{}", ""},
+        {"{}", "|{}", ""},
+        {"1", "+1", ""},
+        {"{} | rate()", ">0", ""},
+        {"{} | select(.a", ",.a", ")"},
+        {"{} | by(.i", " + .i", ")"},
+    };
+    enum { LINKS = 20000 };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(chains); i++) {
+        TraceqlQuery *query;
+        Error err = {0};
+        Buf text;
+
+        buf_init(&text, 0);
+        buf_append_str(&text, str_of(chains[i][0]));
+        for (int n = 0; n < LINKS; n++) buf_append_str(&text, str_of(chains[i][1]));
+        buf_append_str(&text, str_of(chains[i][2]));
+        assert_int_equal(traceql_parse(buf_str(&text), arena, &query, &err), ERR_INVALID);
+        assert_string_equal(err.text, "query has more than 4096 tokens");
+        buf_done(&text);
+    }
+}
+
+static void a_thousand_alternatives_are_a_query(void **state) {
+    TraceqlQuery *query;
+    Error err = {0};
+    Buf text;
+
+    (void)state;
+    buf_init(&text, 0);
+    buf_append_str(&text, STR("{ .a = \"x\""));
+    for (int n = 0; n < 999; n++) buf_append_str(&text, STR(" || .a = \"x\""));
+    buf_append_str(&text, STR(" }"));
+    assert_int_equal(traceql_parse(buf_str(&text), arena, &query, &err), ERR_OK);
+    buf_done(&text);
+}
+
+static void a_name_of_no_bytes_stays_in_quotes(void **state) {
+    TraceqlAttribute attribute;
+    Error err = {0};
+
+    (void)state;
+    assert_int_equal(traceql_parse_attribute(STR("span.\"\""), arena, &attribute, &err), ERR_OK);
+    assert_string_equal(traceql_attribute_text(&attribute, arena).ptr, "span.\"\"");
+}
+
 static int setup(void **state) {
     (void)state;
     arena = arena_new(0, NULL);
@@ -199,6 +253,10 @@ int main(void) {
                                         teardown),
         cmocka_unit_test_setup_teardown(hostile_texts_end_in_a_reason, setup, teardown),
         cmocka_unit_test_setup_teardown(depth_and_length_have_limits, setup, teardown),
+        cmocka_unit_test_setup_teardown(long_chains_are_refused_before_they_are_deep, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_thousand_alternatives_are_a_query, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_name_of_no_bytes_stays_in_quotes, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
