@@ -30,6 +30,7 @@ static bool is_filter(const TraceqlQuery *query) {
 
 ErrCode traceql_parse_lenient(Str text, Arena *arena, TraceqlQuery **out, Error *err) {
     Str inner = str_trim(text), joined = {"", 0};
+    char *parts;
     Error ignored = {0};
 
     *out = NULL;
@@ -43,6 +44,9 @@ ErrCode traceql_parse_lenient(Str text, Arena *arena, TraceqlQuery **out, Error 
         inner.ptr[inner.len - 1] != '}')
         return ERR_OK;
     inner = str_slice(inner, 1, inner.len - 2);
+    parts = arena_alloc_bytes(arena, 3 * inner.len + 4); /* all of them, with " && " between */
+    if (parts == NULL) return traceql_out_of_memory(err);
+    joined.ptr = parts;
     for (size_t at = 0; at < inner.len;) {
         size_t end = part_end(inner, at);
         Str part = str_trim(str_slice(inner, at, end - at));
@@ -51,10 +55,13 @@ ErrCode traceql_parse_lenient(Str text, Arena *arena, TraceqlQuery **out, Error 
 
         if (alone.ptr == NULL) return traceql_out_of_memory(err);
         if (part.len > 0 && traceql_parse(alone, arena, &query, &ignored) == ERR_OK &&
-            is_filter(query))
-            joined = str_format(arena, STR_FMT "%s" STR_FMT, STR_ARG(joined),
-                                joined.len == 0 ? "" : " && ", STR_ARG(part));
-        if (joined.ptr == NULL) return traceql_out_of_memory(err);
+            is_filter(query)) {
+            size_t between = joined.len == 0 ? 0 : 4;
+
+            memcpy(parts + joined.len, " && ", between);
+            memcpy(parts + joined.len + between, part.ptr, part.len);
+            joined.len += between + part.len;
+        }
         at = end + 2;
     }
     if (joined.len == 0) return ERR_OK;

@@ -222,6 +222,23 @@ static void a_thousand_alternatives_are_a_query(void **state) {
     buf_done(&text);
 }
 
+static void a_long_filter_that_is_being_typed_takes_little_memory(void **state) {
+    CLEANUP(arena_free) Arena *small = arena_new(MIB(48), NULL);
+    TraceqlQuery *query;
+    Error err = {0};
+    Buf text;
+
+    (void)state;
+    assert_non_null(small);
+    buf_init(&text, 0);
+    buf_append_str(&text, STR("{ .a"));
+    for (int n = 0; n < 20000; n++) buf_append_str(&text, STR("&&.a"));
+    buf_append_str(&text, STR(" && b = }"));
+    assert_int_equal(traceql_parse_lenient(buf_str(&text), small, &query, &err), ERR_OK);
+    assert_null(query);
+    buf_done(&text);
+}
+
 static void a_name_of_no_bytes_stays_in_quotes(void **state) {
     TraceqlAttribute attribute;
     Error err = {0};
@@ -256,6 +273,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(long_chains_are_refused_before_they_are_deep, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_thousand_alternatives_are_a_query, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_long_filter_that_is_being_typed_takes_little_memory,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(a_name_of_no_bytes_stays_in_quotes, setup, teardown),
     };
 
