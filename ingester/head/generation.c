@@ -93,7 +93,8 @@ Generation *generation_new(const GenerationOptions *options) {
                         reserve, &generation->budget) ||
         !spans_head_init(&generation->spans, &generation->metrics.slab, reserve,
                          &generation->budget) ||
-        !region_init(&generation->tenant_region, reserve, &generation->budget) ||
+        !region_init(&generation->tenant_region, ALIGN_UP(reserve / 8, MIB(1)),
+                     &generation->budget) ||
         !table_init(&generation->tenant_table, &generation->budget)) {
         generation_free(generation);
         return NULL;

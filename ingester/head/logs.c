@@ -7,7 +7,8 @@ bool logs_head_init(LogsHead *head, Pairs *pairs, Slab *slab, size_t reserve, Bu
     *head = (LogsHead){.pairs = pairs, .slab = slab};
     head->scratch = arena_new(0, NULL);
     return head->scratch != NULL && region_init(&head->stream_region, reserve, budget) &&
-           region_init(&head->tenant_region, reserve, budget) && table_init(&head->table, budget);
+           region_init(&head->tenant_region, ALIGN_UP(reserve / 16, MIB(1)), budget) &&
+           table_init(&head->table, budget);
 }
 
 void logs_head_done(LogsHead *head) {

@@ -17,7 +17,7 @@ bool metrics_head_init(MetricsHead *head, size_t reserve, uint64_t seed, Budget 
            region_init(&head->name_region, reserve, budget) && table_init(&head->names, budget) &&
            region_init(&head->metadata_region, reserve, budget) &&
            table_init(&head->metadata, budget) &&
-           region_init(&head->tenant_region, reserve, budget);
+           region_init(&head->tenant_region, ALIGN_UP(reserve / 8, MIB(1)), budget);
 }
 
 void metrics_head_done(MetricsHead *head) {

@@ -5,9 +5,11 @@
 
 bool spans_head_init(SpansHead *head, Slab *slab, size_t reserve, Budget *budget) {
     *head = (SpansHead){.slab = slab, .cache = span_cache_new()};
-    return head->cache != NULL && region_init(&head->origin_region, reserve, budget) &&
-           region_init(&head->trace_region, reserve, budget) &&
-           region_init(&head->tenant_region, reserve, budget) &&
+    /* Address space is scarce under sanitizers: what these describe is larger than they are. */
+    return head->cache != NULL &&
+           region_init(&head->origin_region, ALIGN_UP(reserve / 8, MIB(1)), budget) &&
+           region_init(&head->trace_region, ALIGN_UP(reserve / 4, MIB(1)), budget) &&
+           region_init(&head->tenant_region, ALIGN_UP(reserve / 16, MIB(1)), budget) &&
            table_init(&head->origins, budget) && table_init(&head->traces, budget);
 }
 
