@@ -437,7 +437,7 @@ static ErrCode start(App *app, Error *err) {
     const Settings *s = &app->configuration.settings;
 
     TRY(check_ports(s, err));
-    memory_share_out(&app->memory, s->memory_limit);
+    memory_share_out(&app->memory, s->memory_limit, s->memory_bodies);
     app->tenants = tenants_new(&app->configuration.limits, app->configuration.limits_off);
     app->changes = changes_new();
     if (app->tenants == NULL || app->changes == NULL)

@@ -49,11 +49,15 @@ static void share(Budget *budget, const char *name, uint64_t limit, Budget *pare
                        "What each share of memory.limit may hold.", read_limit, budget);
 }
 
-void memory_share_out(MemoryShares *shares, uint64_t limit) {
+void memory_share_out(MemoryShares *shares, uint64_t limit, uint64_t bodies_max) {
+    uint64_t bodies;
+
     if (limit == 0) limit = machine_bytes() / 2;
     share(&shares->total, "total", limit, NULL);
     share(&shares->heads, "heads", limit / 100 * HEADS, &shares->total);
-    share(&shares->bodies, "bodies", limit / 100 * BODIES, &shares->total);
+    bodies = limit / 100 * BODIES;
+    share(&shares->bodies, "bodies", bodies_max > 0 ? MIN(bodies, bodies_max) : bodies,
+          &shares->total);
     share(&shares->queries, "queries", limit / 100 * QUERIES, &shares->total);
     share(&shares->caches, "caches", limit / 100 * CACHES, &shares->total);
     share(&shares->results, "results", limit / 400 * CACHES, &shares->caches);

@@ -16,4 +16,4 @@ typedef struct MemoryShares {
 
 /* `limit` 0: half of the machine's memory, or of the control group's limit when that is less.
  * Shares are shown on /metrics. `shares` must not move afterwards. */
-void memory_share_out(MemoryShares *shares, uint64_t limit);
+void memory_share_out(MemoryShares *shares, uint64_t limit, uint64_t bodies_max);

@@ -87,6 +87,9 @@ static const ConfigSetting table[] = {
     {"memory.limit", CONFIG_BYTES, FIELD(memory_limit), "0", 0, 0, NULL, NULL,
      "What heads, request bodies, queries, caches and background work may hold together. 0: half "
      "of the machine's memory, or of the control group's limit."},
+    {"memory.bodies", CONFIG_BYTES, FIELD(memory_bodies), "512MiB", 0, 0, NULL, NULL,
+     "What request bodies, and what is decoded from them, may hold of that: at most 15% of it, and "
+     "at most this. Past it senders are told to come again (503, UNAVAILABLE). 0: the 15%."},
     {"http.loops", CONFIG_U64, FIELD(http_loops), "2", 1, 256, NULL, NULL,
      "Threads that serve connections."},
     {"http.connections_max", CONFIG_U64, FIELD(http_connections_max), "4096", 1, 1e6, NULL, NULL,

@@ -35,6 +35,7 @@ typedef struct Settings {
     Str tls_client_ca_file;
 
     uint64_t memory_limit;
+    uint64_t memory_bodies;
     uint64_t http_loops;
     uint64_t http_connections_max;
     uint64_t http_body_bytes_max;
