@@ -308,7 +308,9 @@ static void a_selection_outlives_its_generation(void **state) {
     lines_done(&more);
 }
 
-/* What waits to be stored stays within twice the size at which a head is flushed, a lane. */
+/* What waits to be stored stays within twice the size at which a head is flushed, a lane: of two
+ * lanes 1.4 MiB with what streams add, their live heads another one, and what eight generations
+ * take even when they are empty. Everything together would be three times as much. */
 static void logs_are_flushed_early_and_never_pile_up(void **state) {
     World *world = *state;
     Lines lines = {0}, found = {0};
@@ -316,12 +318,12 @@ static void logs_are_flushed_early_and_never_pile_up(void **state) {
 
     world->options.flush_log_bytes = KIB(256);
     world_start(world);
-    for (unsigned k = 0; k < 60; k++)
+    for (unsigned k = 0; k < 120; k++)
         assert_int_equal(world_push(world, TEAM, 0, 100, 10, k * 100000, &lines).code, ERR_OK);
     assert_ok(ingester_flush(world->ingester, &err), &err);
     assert_stored_lines(world, TEAM, &lines);
     assert_true(world_log_store(world, TEAM, &found) > 8);
-    assert_true(atomic_load(&world->heads.peak) < MIB(4));
+    assert_true(atomic_load(&world->heads.peak) < MIB(6));
     lines_done(&found);
     lines_done(&lines);
 }
